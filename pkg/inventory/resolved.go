@@ -1,0 +1,72 @@
+package inventory
+
+import "time"
+
+// Cluster is an inventory ready for use: every default filled in, every host
+// merged, every path absolute. Load gives it; nothing else makes one but tests.
+type Cluster struct {
+	Name        string
+	Dir         string // folder of the inventory file, absolute
+	File        string // path as the user gave it
+	Version     string // Kubernetes version, "v1.37.2"
+	Endpoint    string // host:port of the API
+	CertSANs    []string
+	PodCIDR     string
+	ServiceCIDR string
+	DNSDomain   string
+	CNI         CNI
+	SSH         SSH // identity files and known_hosts as absolute paths
+	DNSServers  []string
+	Mirror      string
+	Connect     time.Duration
+	Ready       time.Duration
+	Hosts       []ResolvedHost // in the file's order
+}
+
+// ResolvedHost is a host after defaults and class were merged.
+type ResolvedHost struct {
+	Name         string
+	Address      string
+	NodeIP       string // may be empty: then facts decide
+	Class        string
+	Roles        []string
+	User         string // may be empty: then ~/.ssh/config and the login name decide
+	Port         int    // may be 0: then ~/.ssh/config, then 22
+	HostKey      string
+	CgroupV1     bool // allowed
+	SwapOff      bool
+	TimeoutScale float64
+	MaxPods      int
+	Labels       map[string]string
+	Taints       []Taint
+	Reserved     Reserved
+	// From tells for each setting's JSON name where its value came from:
+	// "host", "class gpu", "defaults", "spec" or "kforge".
+	From map[string]string
+}
+
+// ControlPlane reports whether the host runs the control plane.
+func (h ResolvedHost) ControlPlane() bool { return h.has(RoleControlPlane) }
+
+// Worker reports whether the host takes ordinary pods.
+func (h ResolvedHost) Worker() bool { return h.has(RoleWorker) }
+
+func (h ResolvedHost) has(role string) bool {
+	for _, r := range h.Roles {
+		if r == role {
+			return true
+		}
+	}
+	return false
+}
+
+// ControlPlanes gives the control-plane hosts in the file's order.
+func (c *Cluster) ControlPlanes() []ResolvedHost {
+	var out []ResolvedHost
+	for _, h := range c.Hosts {
+		if h.ControlPlane() {
+			out = append(out, h)
+		}
+	}
+	return out
+}

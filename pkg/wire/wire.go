@@ -1,0 +1,155 @@
+// Package wire is the language between kforge and kforge-agent: the frames and
+// the requests. Both ends are one build, matched by content address, so there
+// is no version negotiation and an unknown field or type is an error.
+//
+// A frame is one line of JSON, a [Header], then exactly Header.N raw bytes.
+// Requests carry an id; replies, events and data frames repeat it. Requests may
+// be answered out of order.
+package wire
+
+import (
+	"kforge.dev/kforge/pkg/diag"
+	"kforge.dev/kforge/pkg/facts"
+	"kforge.dev/kforge/pkg/spec"
+)
+
+// Marks that precede the first frame of either side. Whatever a login shell
+// prints before AgentMark is shown to the user and skipped; what comes before
+// ClientMark (a password that sudo did not want, for example) is thrown away
+// unseen.
+const (
+	AgentMark  = "\x00KFORGE-AGENT\n"
+	ClientMark = "\x00KFORGE-CLIENT\n"
+)
+
+// Limits of frames, in bytes.
+const (
+	MaxHeader = 8 << 20   // a request with many small files
+	ChunkSize = 256 << 10 // of bulk data
+	MaxNoise  = 64 << 10  // scanned for AgentMark
+)
+
+// Mode of a serving agent.
+type Mode string
+
+const (
+	ReadOnly  Mode = "ro" // every mutating request is refused
+	ReadWrite Mode = "rw" // takes the host lock first
+)
+
+// Type of a frame.
+type Type string
+
+const (
+	// From the agent, first of all.
+	THello Type = "hello"
+	// Requests that only look.
+	TFacts Type = "facts"
+	TPlan  Type = "plan"
+	THas   Type = "has"
+	TRead  Type = "read"
+	TPing  Type = "ping"
+	// Requests that change the host; refused in read-only mode.
+	TApply Type = "apply"
+	TPut   Type = "put"
+	// TCancel stops the request whose id it carries; the answer is that
+	// request's own reply.
+	TCancel Type = "cancel"
+	// From either side, with raw bytes: a piece of a put, or of a read's reply.
+	TData Type = "data"
+	// From the agent.
+	TEvent Type = "event"
+	TReply Type = "reply"
+)
+
+// Mutating reports whether a request of this type may change the host.
+func (t Type) Mutating() bool { return t == TApply || t == TPut }
+
+// Header is the JSON line of a frame. At most one payload is set.
+type Header struct {
+	ID   uint64 `json:"id,omitempty"`
+	Type Type   `json:"type"`
+	N    int64  `json:"n,omitempty"` // raw bytes that follow
+
+	Hello *Hello `json:"hello,omitempty"`
+	Plan  *Plan  `json:"plan,omitempty"`
+	Apply *Apply `json:"apply,omitempty"`
+	Put   *Put   `json:"put,omitempty"`
+	Has   *Has   `json:"has,omitempty"`
+	Read  *Read  `json:"read,omitempty"`
+
+	Event *Event `json:"event,omitempty"`
+	Reply *Reply `json:"reply,omitempty"`
+}
+
+// Hello is the agent's first frame. When Error is set (the host is locked, the
+// state directory cannot be used) the agent ends after it.
+type Hello struct {
+	Agent string      `json:"agent"` // "sha256:..." of its own executable
+	Euid  int         `json:"euid"`
+	Mode  Mode        `json:"mode"`
+	PID   int         `json:"pid"`
+	Error *diag.Error `json:"error,omitempty"`
+}
+
+// Plan asks for the changes that applying the resources would make.
+type Plan struct {
+	Resources []spec.Resource `json:"resources"`
+}
+
+// Apply asks to bring the resources, in order, to what they should be. The
+// first failure ends the request; changes made until then are in the reply.
+type Apply struct {
+	Resources []spec.Resource `json:"resources"`
+	Run       string          `json:"run"`     // id of the run, for the journal
+	Version   string          `json:"version"` // of kforge, for the journal
+}
+
+// Put announces a blob; TData frames with its bytes follow under the same id,
+// Size bytes in all. It is stored when its digest is right, else thrown away.
+type Put struct {
+	Digest string `json:"digest"`
+	Size   int64  `json:"size"`
+	Name   string `json:"name"`
+}
+
+// Has asks which of these digests are not in the blob store.
+type Has struct {
+	Digests []string `json:"digests"`
+}
+
+// Read asks for a file's content, at most Max bytes.
+type Read struct {
+	Path string `json:"path"`
+	Max  int64  `json:"max"`
+}
+
+// Event tells of progress inside a request.
+type Event struct {
+	// Exactly one of these groups is used.
+	Resource string       `json:"resource,omitempty"` // this resource is being worked on
+	Change   *spec.Change `json:"change,omitempty"`   // this change was made
+	Warning  string       `json:"warning,omitempty"`
+	Output   string       `json:"output,omitempty"` // a line printed by a command
+	Done     int64        `json:"done,omitempty"`   // progress, with Total; unit bytes
+	Total    int64        `json:"total,omitempty"`
+}
+
+// Reply ends a request.
+type Reply struct {
+	Error   *diag.Error   `json:"error,omitempty"`
+	Facts   *facts.Host   `json:"facts,omitempty"`
+	Changes []spec.Change `json:"changes,omitempty"` // plan: to make; apply: made
+	Missing []string      `json:"missing,omitempty"` // has
+	Content []byte        `json:"content,omitempty"` // read
+}
+
+// Lock tells who holds a host's lock. It is the content of the lock file.
+type Lock struct {
+	User    string `json:"user"`    // of the admin's machine
+	Machine string `json:"machine"` // the admin's machine
+	PID     int    `json:"pid"`     // of kforge there
+	Run     string `json:"run"`
+	Command string `json:"command"`
+	Since   string `json:"since"` // RFC 3339
+}

@@ -1,0 +1,43 @@
+// Package live holds what a running cluster told about itself, as plain structs
+// for the planner. It reaches no Kubernetes library and does nothing.
+package live
+
+// State is one observation of a cluster.
+type State struct {
+	// Version of the API server: "v1.37.2".
+	Version string `json:"version"`
+	// Nodes by name, sorted.
+	Nodes []Node `json:"nodes,omitempty"`
+}
+
+// Node is a machine that has joined.
+type Node struct {
+	Name string `json:"name"`
+	// Ready is the node's condition Ready; see the taints for pressure.
+	Ready bool `json:"ready"`
+	// Kubelet is the version that the kubelet reports: "v1.37.2".
+	Kubelet       string            `json:"kubelet,omitempty"`
+	Unschedulable bool              `json:"unschedulable,omitempty"`
+	Labels        map[string]string `json:"labels,omitempty"`
+	Taints        []Taint           `json:"taints,omitempty"`
+}
+
+// Taint keeps pods away.
+type Taint struct {
+	Key    string `json:"key"`
+	Value  string `json:"value,omitempty"`
+	Effect string `json:"effect"`
+}
+
+// Node finds a node by name.
+func (s *State) Node(name string) (Node, bool) {
+	if s == nil {
+		return Node{}, false
+	}
+	for _, n := range s.Nodes {
+		if n.Name == name {
+			return n, true
+		}
+	}
+	return Node{}, false
+}

@@ -1,0 +1,41 @@
+// Package preflight holds the rules that hosts and inventory must meet before
+// anything is changed. It is pure: facts in, findings out, each with its remedy.
+package preflight
+
+import (
+	"time"
+
+	"kforge.dev/kforge/pkg/facts"
+	"kforge.dev/kforge/pkg/inventory"
+)
+
+// Severity tells whether a finding stands in the way.
+type Severity string
+
+const (
+	Error   Severity = "error"   // apply does not start on this host
+	Warning Severity = "warning" // told, and done anyway
+)
+
+// Finding is a rule that is not met.
+type Finding struct {
+	Rule     string   `json:"rule"` // "cgroup-v1", stable
+	Severity Severity `json:"severity"`
+	Host     string   `json:"host,omitempty"` // "" is the inventory or the fleet
+	Message  string   `json:"message"`        // with the evidence
+	Hint     string   `json:"hint"`           // what to do
+}
+
+// Input is what the rules look at.
+type Input struct {
+	Cluster *inventory.Cluster
+	// Facts by host name; hosts without facts are passed over.
+	Facts map[string]*facts.Host
+	// HasArtifacts tells whether there are binaries and images for an
+	// architecture ("amd64"); nil means amd64 and arm64.
+	HasArtifacts func(arch string) error
+	// FallbackDNS is what plan would use where a host's resolver tells nothing.
+	FallbackDNS []string
+	// MaxClockOffset is the error threshold, 0 means 500 ms.
+	MaxClockOffset time.Duration
+}

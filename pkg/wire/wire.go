@@ -27,6 +27,7 @@ const (
 	MaxHeader = 8 << 20   // a request with many small files
 	ChunkSize = 256 << 10 // of bulk data
 	MaxNoise  = 64 << 10  // scanned for AgentMark
+	MaxRead   = 4 << 20   // of one TRead
 )
 
 // Mode of a serving agent.
@@ -34,7 +35,7 @@ type Mode string
 
 const (
 	ReadOnly  Mode = "ro" // every mutating request is refused
-	ReadWrite Mode = "rw" // takes the host lock first
+	ReadWrite Mode = "rw" // TLock comes first
 )
 
 // Type of a frame.
@@ -52,10 +53,16 @@ const (
 	// Requests that change the host; refused in read-only mode.
 	TApply Type = "apply"
 	TPut   Type = "put"
+	// TLock takes the host lock, and is the first request in read-write mode:
+	// without it every other mutating request is refused. When somebody holds
+	// the lock the reply's error is of kind locked and names the holder. The
+	// lock is held until the agent ends.
+	TLock Type = "lock"
 	// TCancel stops the request whose id it carries; the answer is that
 	// request's own reply.
 	TCancel Type = "cancel"
-	// From either side, with raw bytes: a piece of a put, or of a read's reply.
+	// From the client, with raw bytes: a piece of a put. Data under an id that
+	// has been answered already is thrown away.
 	TData Type = "data"
 	// From the agent.
 	TEvent Type = "event"
@@ -63,7 +70,7 @@ const (
 )
 
 // Mutating reports whether a request of this type may change the host.
-func (t Type) Mutating() bool { return t == TApply || t == TPut }
+func (t Type) Mutating() bool { return t == TApply || t == TPut || t == TLock }
 
 // Header is the JSON line of a frame. At most one payload is set.
 type Header struct {
@@ -77,13 +84,14 @@ type Header struct {
 	Put   *Put   `json:"put,omitempty"`
 	Has   *Has   `json:"has,omitempty"`
 	Read  *Read  `json:"read,omitempty"`
+	Lock  *Lock  `json:"lock,omitempty"` // of TLock
 
 	Event *Event `json:"event,omitempty"`
 	Reply *Reply `json:"reply,omitempty"`
 }
 
-// Hello is the agent's first frame. When Error is set (the host is locked, the
-// state directory cannot be used) the agent ends after it.
+// Hello is the agent's first frame. When Error is set (read-write mode without
+// root rights) the agent ends after it.
 type Hello struct {
 	Agent string      `json:"agent"` // "sha256:..." of its own executable
 	Euid  int         `json:"euid"`
@@ -107,6 +115,8 @@ type Apply struct {
 
 // Put announces a blob; TData frames with its bytes follow under the same id,
 // Size bytes in all. It is stored when its digest is right, else thrown away.
+// The reply may come before the last byte: when the blob is there already, or
+// when the disk is full. A client that gives up sends TCancel.
 type Put struct {
 	Digest string `json:"digest"`
 	Size   int64  `json:"size"`
@@ -118,7 +128,8 @@ type Has struct {
 	Digests []string `json:"digests"`
 }
 
-// Read asks for a file's content, at most Max bytes.
+// Read asks for the first Max bytes of a regular file, at most MaxRead. A file
+// that is not there is an error of kind not-found.
 type Read struct {
 	Path string `json:"path"`
 	Max  int64  `json:"max"`
@@ -126,13 +137,14 @@ type Read struct {
 
 // Event tells of progress inside a request.
 type Event struct {
-	// Exactly one of these groups is used.
-	Resource string       `json:"resource,omitempty"` // this resource is being worked on
-	Change   *spec.Change `json:"change,omitempty"`   // this change was made
-	Warning  string       `json:"warning,omitempty"`
-	Output   string       `json:"output,omitempty"` // a line printed by a command
-	Done     int64        `json:"done,omitempty"`   // progress, with Total; unit bytes
-	Total    int64        `json:"total,omitempty"`
+	// Resource is always set; when nothing else is, work on it begins.
+	Resource string `json:"resource,omitempty"`
+	// At most one of these groups is used.
+	Change  *spec.Change `json:"change,omitempty"` // this change was made
+	Warning string       `json:"warning,omitempty"`
+	Output  string       `json:"output,omitempty"` // a line printed by a command
+	Done    int64        `json:"done,omitempty"`   // progress, with Total; unit bytes
+	Total   int64        `json:"total,omitempty"`
 }
 
 // Reply ends a request.
@@ -153,3 +165,7 @@ type Lock struct {
 	Command string `json:"command"`
 	Since   string `json:"since"` // RFC 3339
 }
+
+// AgentPrefix and 64 hex digits of its sha256 are the agent's file name, on
+// every host and in every directory that it may live in.
+const AgentPrefix = "kforge-agent-"

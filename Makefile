@@ -1,0 +1,89 @@
+# kforge: build, test, try. `make help` lists the targets.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO          ?= go
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# -buildvcs=false: a build must not depend on the owner of the checkout.
+GOFLAGS_B   := -trimpath -buildvcs=false
+LDFLAGS     := -s -w -buildid= -X kforge.dev/kforge/pkg/version.Version=$(VERSION)
+# The agent carries no version: its digest is its name, and the same sources
+# must give the same digest whatever the checkout is called.
+AGENT_LD    := -s -w -buildid=
+AGENT_DIR   := pkg/agentbin/agents
+AGENT_ARCH  := amd64 arm64
+AGENTS      := $(AGENT_ARCH:%=$(AGENT_DIR)/kforge-agent-linux-%.gz)
+AGENT_SRC   := $(shell find cmd/kforge-agent pkg/agent pkg/resource pkg/wire pkg/spec pkg/facts pkg/diag -name '*.go' -not -name '*_test.go' 2>/dev/null) go.mod
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+LAB         := $(GO) run -buildvcs=false ./e2e/lab
+
+export CGO_ENABLED ?= 0
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: $(AGENTS) ## bin/kforge, with the agents for linux/amd64 and linux/arm64 in it
+	$(GO) build $(GOFLAGS_B) -ldflags '$(LDFLAGS)' -o bin/kforge ./cmd/kforge
+
+.PHONY: agents
+agents: $(AGENTS) ## the agents only
+
+$(AGENT_DIR)/kforge-agent-linux-%.gz: $(AGENT_SRC)
+	GOOS=linux GOARCH=$* $(GO) build $(GOFLAGS_B) -ldflags '$(AGENT_LD)' -o bin/kforge-agent-linux-$* ./cmd/kforge-agent
+	gzip -9nc bin/kforge-agent-linux-$* > $@.tmp && mv $@.tmp $@
+
+.PHONY: setup
+setup: ## what tests and lab need of this machine: Debian packages, a Docker engine
+	$(LAB) setup
+
+.PHONY: demo
+demo: build ## a real cluster of three hosts on this machine; it stays up
+	$(LAB) setup
+	$(LAB) up
+	bin/kforge apply inventories/lab.yaml --yes
+	$(LAB) prove
+	@echo
+	@echo "The cluster is up. Try:"
+	@echo "  bin/kforge apply inventories/lab.yaml --yes      # again: nothing to change"
+	@echo "  bin/kforge plan inventories/lab.yaml"
+	@echo "  go run ./e2e/lab exec n1 -- kubectl --kubeconfig /etc/kubernetes/admin.conf get pods -A -o wide"
+	@echo "  make lab-down                                    # remove it"
+
+.PHONY: lab-down
+lab-down: ## remove the lab: hosts, network, mirror, keys; what was built stays cached
+	$(LAB) down
+
+.PHONY: lint
+lint: ## gofmt, go vet, staticcheck
+	@out=$$(gofmt -l cmd pkg e2e templates); [ -z "$$out" ] || { echo "gofmt would change:"; echo "$$out"; exit 1; }
+	$(GO) vet -tags e2e ./...
+	$(GO) run $(STATICCHECK) -tags e2e ./...
+
+.PHONY: test-unit
+test-unit: $(AGENTS) ## all tests that need no lab, with the race detector
+	CGO_ENABLED=1 $(GO) test -race -shuffle=on ./...
+
+.PHONY: e2e
+e2e: build ## the lab's tests: real hosts, real clusters
+	$(LAB) setup
+	$(GO) test -tags e2e -count=1 -timeout 60m -v ./e2e/...
+
+.PHONY: test
+test: ## everything: set-up, lint, unit tests, the lab's tests
+	$(MAKE) setup
+	$(MAKE) lint
+	$(MAKE) test-unit
+	$(MAKE) e2e
+
+.PHONY: bench
+bench: build ## figures against their goals, on the lab; writes docs/performance.md
+	$(LAB) setup
+	$(GO) run -buildvcs=false ./e2e/bench
+
+.PHONY: clean
+clean: ## what a build made
+	rm -rf bin $(AGENT_DIR)/*.gz

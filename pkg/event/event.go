@@ -22,7 +22,7 @@ const (
 	Progress  Type = "progress"   // Step: Title now, Done of Total bytes when known
 	Output    Type = "output"     // a line printed by a command of Step: Text
 	Change    Type = "change"     // Change was made by Step
-	StepDone  Type = "step-done"  // Step ended: Status, Seconds, Changed, Error
+	StepDone  Type = "step-done"  // Step ended: Status, Seconds, Changes, Error; Text: why skipped
 	Warning   Type = "warning"    // Text, Hint
 	Notice    Type = "notice"     // Text: for the log, and for screens that show much
 	Summary   Type = "summary"    // the last of every run
@@ -62,6 +62,7 @@ type Event struct {
 	Done  int64 `json:"done,omitempty"`
 	Total int64 `json:"total,omitempty"`
 
+	Changes int          `json:"changes,omitempty"` // made by a step that ended
 	Change  *spec.Change `json:"change,omitempty"`
 	Status  Status       `json:"status,omitempty"`
 	Seconds float64      `json:"seconds,omitempty"`
@@ -94,6 +95,8 @@ type HostResult struct {
 	Step    string      `json:"step,omitempty"` // where it failed, by title
 	Seconds float64     `json:"seconds"`
 	Error   *diag.Error `json:"error,omitempty"`
+	// Because names, for a person, what failed elsewhere when Status is skipped.
+	Because string `json:"because,omitempty"`
 }
 
 // Sink takes events. It must not block for long and is safe for concurrent use.

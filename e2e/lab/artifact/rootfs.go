@@ -1,0 +1,97 @@
+package artifact
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"kforge.dev/kforge/e2e/lab/proc"
+)
+
+// rootfs is the recipe of a Debian root file system, kept as root.tar.
+type rootfs struct {
+	Name     string
+	Variant  string // of mmdebstrap: minbase has apt, essential has not
+	Suite    string
+	Packages []string
+	Files    map[string]string `json:",omitempty"` // absolute path to content; put there executable
+	Commands []string          // run by the shell of the root file system at the end
+}
+
+// hostRoot is a bare server: nothing of Kubernetes or containerd is on it, and no surprise of the container it will run in is
+// smoothed over, because dealing with those is the work of what is tested here.
+var hostRoot = rootfs{
+	Name: "host-root", Variant: "minbase", Suite: "bookworm",
+	Packages: []string{
+		"systemd", "systemd-sysv", "dbus", "openssh-server", "sudo", "iproute2", "iptables", "nftables", "kmod", "conntrack",
+		"ethtool", "socat", "ca-certificates", "chrony",
+	},
+	Files: map[string]string{"/usr/local/sbin/host-init": hostInit},
+	Commands: []string{
+		"useradd --create-home --shell /bin/bash kforge",
+		"useradd --create-home --shell /bin/bash asks",
+		"echo asks:asks | chpasswd",
+		"echo 'kforge ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/kforge",
+		"echo 'asks ALL=(ALL) ALL' >/etc/sudoers.d/asks",
+		"chmod 0440 /etc/sudoers.d/kforge /etc/sudoers.d/asks",
+		// Every host gets its own identity when it is made; one baked into the image would be shared by all.
+		"rm -f /etc/ssh/ssh_host_* /etc/machine-id /var/lib/dbus/machine-id",
+		": >/etc/machine-id",
+		// Timers that would change files behind a test's back.
+		"systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer",
+		"rm -rf /var/cache/apt/* /var/lib/apt/lists/*",
+	},
+}
+
+// hostInit makes a container fit for systemd, which then takes over as process 1.
+const hostInit = `#!/bin/sh
+# Docker mounts these read-only; systemd and the kubelet own them on a host.
+mount -o remount,rw,bind /sys
+for dir in /sys/fs/cgroup /sys/fs/cgroup/*; do
+	if mountpoint -q "$dir"; then mount -o remount,rw,bind "$dir"; fi
+done
+mount --make-rshared /
+if ! [ -s /etc/machine-id ]; then tr -d - </proc/sys/kernel/random/uuid >/etc/machine-id; fi
+exec /lib/systemd/systemd
+`
+
+// netRoot lies under the images of kube-proxy and flannel: what they run to program the kernel.
+var netRoot = rootfs{
+	Name: "net-root", Variant: "essential", Suite: "bookworm",
+	Packages: []string{"iptables", "nftables", "iproute2", "conntrack", "kmod", "ca-certificates"},
+	Commands: []string{"rm -rf /usr/share/zoneinfo /usr/share/perl5 /var/cache/* /var/log/* /var/lib/apt"},
+}
+
+func (r rootfs) key() Key { return Key{Name: r.Name, Version: r.Suite, Recipe: r} }
+
+// build fills dir with root.tar.
+func (r rootfs) build(ctx context.Context, dir string) error {
+	args := []string{"mmdebstrap", "--quiet", "--variant=" + r.Variant, "--include=" + strings.Join(r.Packages, ",")}
+	for _, part := range []string{"doc", "man", "info", "locale", "lintian"} {
+		args = append(args, "--dpkgopt=path-exclude=/usr/share/"+part+"/*")
+	}
+	files, err := os.MkdirTemp("", "kforge-lab-files-")
+	if err != nil {
+		return fmt.Errorf("making a directory: %w", err)
+	}
+	defer os.RemoveAll(files)
+	for name, content := range r.Files {
+		local := filepath.Join(files, filepath.Base(name))
+		if err := os.WriteFile(local, []byte(content), 0o755); err != nil {
+			return fmt.Errorf("writing %s: %w", name, err)
+		}
+		args = append(args, fmt.Sprintf("--customize-hook=upload %s %s", local, name), `--customize-hook=chmod 0755 "$1"`+name)
+	}
+	if len(r.Commands) > 0 {
+		script := filepath.Join(files, "customize")
+		text := "#!/bin/sh\nset -eu\n" + strings.Join(r.Commands, "\n") + "\n"
+		if err := os.WriteFile(script, []byte(text), 0o755); err != nil {
+			return fmt.Errorf("writing the customize script: %w", err)
+		}
+		args = append(args, fmt.Sprintf(`--customize-hook=chroot "$1" sh -s <%s`, script))
+	}
+	args = append(args, r.Suite, filepath.Join(dir, "root.tar"))
+	return proc.Run(ctx, args...)
+}

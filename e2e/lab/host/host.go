@@ -1,0 +1,198 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
+
+	"kforge.dev/kforge/e2e/lab/proc"
+)
+
+// Host is one host of the lab.
+type Host struct {
+	Name    string // n1, also its host name
+	Address string // IPv4
+	lab     *Lab
+}
+
+// Exec runs argv as root on the host and returns its stdout. It goes around SSH, so that it works on a host whose sshd does not.
+func (h *Host) Exec(ctx context.Context, argv ...string) (string, error) {
+	var out bytes.Buffer
+	err := h.Stream(ctx, nil, &out, nil, argv...)
+	return out.String(), err
+}
+
+// Stream runs argv as root on the host with the given streams, any of which may be nil.
+func (h *Host) Stream(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer, argv ...string) error {
+	args := append([]string{"docker", "exec", "--interactive", container(h.Name)}, argv...)
+	return proc.Command{Args: args, Stdin: stdin, Stdout: stdout, Stderr: stderr}.Run(ctx)
+}
+
+// script runs a shell script as root on the host.
+func (h *Host) script(ctx context.Context, text string) error {
+	_, err := h.Exec(ctx, "sh", "-euc", text)
+	return err
+}
+
+// Running tells whether the host is up.
+func (h *Host) Running(ctx context.Context) (bool, error) {
+	out, err := docker(ctx, "inspect", "--format", "{{.State.Running}}", container(h.Name))
+	return out == "true", err
+}
+
+// Kill cuts the host's power.
+func (h *Host) Kill(ctx context.Context) error {
+	_, err := docker(ctx, "kill", container(h.Name))
+	return err
+}
+
+// Start powers a host on and waits until it answers over SSH.
+func (h *Host) Start(ctx context.Context) error {
+	if _, err := docker(ctx, "start", container(h.Name)); err != nil {
+		return err
+	}
+	return h.WaitSSH(ctx, bootTime)
+}
+
+// Reset replaces the host by a bare one of the same name, address and host key.
+func (h *Host) Reset(ctx context.Context, root Root) error { return h.lab.Reset(ctx, root, h.Name) }
+
+// ensure makes the host if it is not there, and starts it if it does not run.
+func (h *Host) ensure(ctx context.Context, image string) error {
+	running, err := docker(ctx, "ps", "--all", "--filter", "name=^"+container(h.Name)+"$", "--format", "{{.State}}")
+	if err != nil {
+		return err
+	}
+	switch running {
+	case "running":
+		return nil
+	case "":
+		if _, err := docker(ctx, createArgs(h.Name, h.Address, image)...); err != nil {
+			return err
+		}
+		if err := h.putIdentity(ctx); err != nil {
+			return errors.Join(err, h.remove(context.WithoutCancel(ctx)))
+		}
+	}
+	_, err = docker(ctx, "start", container(h.Name))
+	return err
+}
+
+func (h *Host) putIdentity(ctx context.Context) error {
+	hostKey, err := ensureKey(h.lab.hostKeyFile(h.Name), h.Name)
+	if err != nil {
+		return err
+	}
+	login, err := ensureKey(h.lab.KeyFile(), "kforge-lab")
+	if err != nil {
+		return err
+	}
+	return put(ctx, h.Name, identity(hostKey, login))
+}
+
+func (h *Host) remove(ctx context.Context) error {
+	_, err := docker(ctx, "rm", "--force", "--volumes", container(h.Name))
+	return err
+}
+
+// Dial logs in over SSH as user, with the lab's key, to the host key the lab gave the host.
+func (h *Host) Dial(ctx context.Context, user string) (*ssh.Client, error) {
+	private, err := os.ReadFile(h.lab.KeyFile())
+	if err != nil {
+		return nil, fmt.Errorf("reading the lab's key: %w", err)
+	}
+	signer, err := ssh.ParsePrivateKey(private)
+	if err != nil {
+		return nil, fmt.Errorf("reading the lab's key: %w", err)
+	}
+	hostKey, err := ensureKey(h.lab.hostKeyFile(h.Name), h.Name)
+	if err != nil {
+		return nil, err
+	}
+	public, _, _, _, err := ssh.ParseAuthorizedKey(hostKey.Public)
+	if err != nil {
+		return nil, fmt.Errorf("reading the key of %s: %w", h.Name, err)
+	}
+	target := net.JoinHostPort(h.Address, "22")
+	conn, err := (&net.Dialer{Timeout: 2 * time.Second}).DialContext(ctx, "tcp", target)
+	if err != nil {
+		return nil, fmt.Errorf("dialling %s: %w", h.Name, err)
+	}
+	if err := conn.SetDeadline(time.Now().Add(15 * time.Second)); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	client, channels, requests, err := ssh.NewClientConn(conn, knownhosts.Normalize(target), &ssh.ClientConfig{
+		User: user, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyCallback: ssh.FixedHostKey(public),
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("logging in to %s as %s: %w", h.Name, user, err), conn.Close())
+	}
+	if err := conn.SetDeadline(time.Time{}); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return ssh.NewClient(client, channels, requests), nil
+}
+
+// WaitSSH waits until an ordinary user can log in, which systemd allows later than root.
+func (h *Host) WaitSSH(ctx context.Context, timeout time.Duration) error {
+	return proc.Until(ctx, timeout, "ssh on "+h.Name, func(ctx context.Context) error {
+		client, err := h.Dial(ctx, "kforge")
+		if err != nil {
+			return err
+		}
+		return client.Close()
+	})
+}
+
+// unlisted are the directories that Listing leaves out: kernel's and volatile ones, logs, what running daemons write all the
+// time, and kforge's own.
+var unlisted = []string{
+	"proc", "sys", "dev", "run", "tmp", "var/tmp", "var/log", "var/cache", "var/spool", "var/lib/kforge", "var/lib/systemd",
+	"var/lib/chrony", "var/lib/private", "var/lib/containerd", "var/lib/kubelet", "var/lib/etcd", "var/lib/cni", "var/lib/apt",
+}
+
+// Listing describes every file of the host: a line each with type, mode, owner, path and link target, then the sha256 of each
+// regular file. Times are not part of it.
+func (h *Host) Listing(ctx context.Context) (string, error) {
+	var prune []string
+	for _, dir := range unlisted {
+		prune = append(prune, "-path ./"+dir)
+	}
+	find := "find . \\( " + strings.Join(prune, " -o ") + " \\) -prune -o"
+	return h.Exec(ctx, "sh", "-euc", "export LC_ALL=C; cd /; "+
+		find+" -printf '%y %m %U %G %p %l\\n' | sort; "+
+		find+" -type f -print0 | sort -z | xargs -0 sha256sum")
+}
+
+// Checksum is the digest of Listing: equal before and after what must not change a host.
+func (h *Host) Checksum(ctx context.Context) (string, error) {
+	listing, err := h.Listing(ctx)
+	if err != nil {
+		return "", fmt.Errorf("summing the files of %s: %w", h.Name, err)
+	}
+	sum := sha256.Sum256([]byte(listing))
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// ExitCode is the exit code of a command that Exec or Stream ran, or -1 when it failed otherwise.
+func ExitCode(err error) int {
+	if err == nil {
+		return 0
+	}
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return exit.ExitCode()
+	}
+	return -1
+}

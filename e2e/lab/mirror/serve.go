@@ -1,0 +1,148 @@
+package mirror
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// IDPath is where a running mirror tells its ID.
+const IDPath = "/-/id"
+
+// Serve serves m on the address listen until ctx ends.
+func Serve(ctx context.Context, listen string, m Mirror) error {
+	handler, err := m.Handler()
+	if err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", listen)
+	if err != nil {
+		return fmt.Errorf("serving the mirror: %w", err)
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	defer context.AfterFunc(ctx, func() { server.Close() })()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving the mirror: %w", err)
+	}
+	return nil
+}
+
+// Handler answers GET and HEAD for the files, and under /v2/ as a registry whose repositories are named by official reference,
+// such as registry.k8s.io/kube-proxy.
+func (m Mirror) Handler() (http.Handler, error) {
+	images := registry.New(registry.WithBlobHandler(blobDir(filepath.Join(m.Images, "blobs"))),
+		registry.Logger(log.New(io.Discard, "", 0)))
+	if err := publish(images, m.Images); err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/v2/", images)
+	mux.HandleFunc(IDPath, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, m.ID) })
+	mux.Handle("/", http.FileServer(http.Dir(m.Files)))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			http.Error(w, "this mirror is read-only", http.StatusMethodNotAllowed)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}), nil
+}
+
+// publish tells the registry of every image of the layout. Blobs need no upload: the registry reads them from the layout.
+func publish(images http.Handler, dir string) error {
+	index, err := readIndex(filepath.Join(dir, "index.json"))
+	if err != nil {
+		return err
+	}
+	for _, image := range index.Manifests {
+		ref := image.Annotations[refName]
+		// The tag follows the last colon; a registry's port would come before a slash.
+		colon := strings.LastIndex(ref, ":")
+		if colon < 0 || strings.Contains(ref[colon:], "/") {
+			return fmt.Errorf("publishing image %q: it has no tag", ref)
+		}
+		repo, tag := ref[:colon], ref[colon+1:]
+		platforms, err := readIndex(blobPath(dir, image.Digest))
+		if err != nil {
+			return err
+		}
+		for _, p := range platforms.Manifests {
+			if err := put(images, dir, repo, p.Digest.String(), p); err != nil {
+				return err
+			}
+		}
+		if err := put(images, dir, repo, tag, image); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func put(images http.Handler, dir, repo, ref string, manifest v1.Descriptor) error {
+	body, err := os.ReadFile(blobPath(dir, manifest.Digest))
+	if err != nil {
+		return fmt.Errorf("publishing %s: %w", repo, err)
+	}
+	request := httptest.NewRequest(http.MethodPut, "/v2/"+repo+"/manifests/"+ref, bytes.NewReader(body))
+	request.Header.Set("Content-Type", string(manifest.MediaType))
+	answer := httptest.NewRecorder()
+	images.ServeHTTP(answer, request)
+	if answer.Code != http.StatusCreated {
+		return fmt.Errorf("publishing %s:%s: %d: %s", repo, ref, answer.Code, strings.TrimSpace(answer.Body.String()))
+	}
+	return nil
+}
+
+func readIndex(file string) (*v1.IndexManifest, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading an image index: %w", err)
+	}
+	var index v1.IndexManifest
+	if err := json.Unmarshal(text, &index); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", file, err)
+	}
+	return &index, nil
+}
+
+func blobPath(dir string, h v1.Hash) string { return filepath.Join(dir, "blobs", h.Algorithm, h.Hex) }
+
+// blobDir serves blobs from the blobs directory of an OCI layout. Unlike go-containerregistry's own disk handler it does not
+// hash a blob at every request: the layout is content-addressed and written once.
+type blobDir string
+
+func (d blobDir) path(h v1.Hash) string { return filepath.Join(string(d), h.Algorithm, h.Hex) }
+
+func (d blobDir) Get(_ context.Context, _ string, h v1.Hash) (io.ReadCloser, error) {
+	f, err := os.Open(d.path(h))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, registry.ErrNotFound
+	}
+	return f, err
+}
+
+func (d blobDir) Stat(_ context.Context, _ string, h v1.Hash) (int64, error) {
+	info, err := os.Stat(d.path(h))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, registry.ErrNotFound
+	}
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}

@@ -1,6 +1,9 @@
 package inventory
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Cluster is an inventory ready for use: every default filled in, every host
 // merged, every path absolute. Load gives it; nothing else makes one but tests.
@@ -17,10 +20,13 @@ type Cluster struct {
 	CNI         CNI
 	SSH         SSH // identity files and known_hosts as absolute paths
 	DNSServers  []string
-	Mirror      string
+	Mirror      string // without a slash at the end; empty for the official sites
 	Connect     time.Duration
 	Ready       time.Duration
 	Hosts       []ResolvedHost // in the file's order
+	// From tells for each cluster setting, by its path below spec
+	// ("network.podCIDR"), where its value came from: "spec" or "kforge".
+	From map[string]string
 }
 
 // ResolvedHost is a host after defaults and class were merged.
@@ -41,24 +47,16 @@ type ResolvedHost struct {
 	Taints       []Taint
 	Reserved     Reserved
 	// From tells for each setting's JSON name where its value came from:
-	// "host", "class gpu", "defaults", "spec" or "kforge".
+	// "host", "class gpu", "defaults", "spec" or "kforge". Labels and reserved
+	// resources have one each: "labels.disk", "reserved.cpu".
 	From map[string]string
 }
 
 // ControlPlane reports whether the host runs the control plane.
-func (h ResolvedHost) ControlPlane() bool { return h.has(RoleControlPlane) }
+func (h ResolvedHost) ControlPlane() bool { return slices.Contains(h.Roles, RoleControlPlane) }
 
 // Worker reports whether the host takes ordinary pods.
-func (h ResolvedHost) Worker() bool { return h.has(RoleWorker) }
-
-func (h ResolvedHost) has(role string) bool {
-	for _, r := range h.Roles {
-		if r == role {
-			return true
-		}
-	}
-	return false
-}
+func (h ResolvedHost) Worker() bool { return slices.Contains(h.Roles, RoleWorker) }
 
 // ControlPlanes gives the control-plane hosts in the file's order.
 func (c *Cluster) ControlPlanes() []ResolvedHost {
@@ -69,4 +67,14 @@ func (c *Cluster) ControlPlanes() []ResolvedHost {
 		}
 	}
 	return out
+}
+
+// Host finds a host by its name.
+func (c *Cluster) Host(name string) (ResolvedHost, bool) {
+	for _, h := range c.Hosts {
+		if h.Name == name {
+			return h, true
+		}
+	}
+	return ResolvedHost{}, false
 }

@@ -1,0 +1,173 @@
+package inventory
+
+import (
+	"fmt"
+	"net/netip"
+	"path"
+	"slices"
+	"strings"
+
+	"kforge.dev/kforge/pkg/diag"
+)
+
+// checker finds what is wrong in an inventory whose form is right, all of it
+// in one go. Values that the walker could not take are left out: they have
+// their error already.
+type checker struct {
+	w        *walker
+	inv      *Inventory
+	c        *Cluster
+	home     string
+	warnings []Warning
+}
+
+// fail notes an error at the place where path was written, or the nearest
+// place above it.
+func (ch *checker) fail(at, format string, args ...any) {
+	ch.failHint("", at, format, args...)
+}
+
+func (ch *checker) failHint(hint, at, format string, args ...any) {
+	if ch.spoiled(at) {
+		return
+	}
+	err := diag.New(diag.Invalid, "", format, args...).At(ch.pos(at))
+	err.Hint = hint
+	ch.w.errs.Add(err)
+}
+
+// must notes err, if any, as an error of the value at path.
+func (ch *checker) must(at string, err error) {
+	if err != nil {
+		ch.fail(at, "%s: %v", at, err)
+	}
+}
+
+func (ch *checker) warn(at, format string, args ...any) {
+	ch.warnings = append(ch.warnings, Warning{Pos: ch.pos(at), Msg: fmt.Sprintf(format, args...)})
+}
+
+// pos finds where path, or else what holds it, stands in the file.
+func (ch *checker) pos(at string) diag.Position {
+	for ; at != ""; at = parent(at) {
+		if p, ok := ch.w.pos[at]; ok {
+			return p
+		}
+	}
+	return ch.w.pos[""]
+}
+
+// spoiled reports whether path or what holds it has an error of form.
+func (ch *checker) spoiled(at string) bool {
+	for ; at != ""; at = parent(at) {
+		if ch.w.bad[at] {
+			return true
+		}
+	}
+	return ch.w.bad[""]
+}
+
+// clean reports whether nothing at path or below has an error of form.
+func (ch *checker) clean(at string) bool {
+	for bad := range ch.w.bad {
+		if bad == at || strings.HasPrefix(bad, at+".") || strings.HasPrefix(bad, at+"[") {
+			return false
+		}
+	}
+	return !ch.spoiled(at)
+}
+
+func parent(at string) string { return at[:max(0, strings.LastIndexAny(at, ".["))] }
+
+// given reports whether the user wrote a value at path that could be taken.
+func (ch *checker) given(at string) bool {
+	_, ok := ch.w.pos[at]
+	return ok && !ch.spoiled(at)
+}
+
+// cluster checks what holds for the cluster as a whole.
+func (ch *checker) cluster() {
+	ch.clusterName()
+	ch.kubernetes()
+	ch.network()
+	ch.ssh()
+	for i, s := range ch.c.DNSServers {
+		at := fmt.Sprintf("spec.dns.servers[%d]", i)
+		addr, err := netip.ParseAddr(s)
+		switch {
+		case err != nil:
+			ch.fail(at, "%s: %s is not an IP address", at, quote(s))
+		case addr.IsLoopback():
+			ch.fail(at, "%s: %s is a loopback address, which pods cannot reach", at, addr)
+		case addr.IsUnspecified() || addr.IsMulticast():
+			ch.fail(at, "%s: %s is not the address of a server", at, addr)
+		case slices.Contains(ch.c.DNSServers[:i], s):
+			ch.fail(at, "%s: %s is given twice", at, addr)
+		}
+	}
+	if m := ch.inv.Spec.Artifacts.Mirror; m != "" {
+		ch.must("spec.artifacts.mirror", checkMirror(m))
+	}
+}
+
+func (ch *checker) clusterName() {
+	name := ch.inv.Metadata.Name
+	if ch.given("metadata.name") && !dnsLabel.MatchString(name) {
+		ch.fail("metadata.name", "metadata.name: %s is not a DNS label (a-z, 0-9 and - inside, at most 63 characters)", quote(name))
+	}
+}
+
+func (ch *checker) kubernetes() {
+	k := ch.inv.Spec.Kubernetes
+	if at := "spec.kubernetes.version"; ch.given(at) {
+		v, newer, err := ResolveVersion(k.Version)
+		ch.must(at, err)
+		if newer {
+			ch.warn(at, "Kubernetes %s is newer than this kforge knows (%s)", v, newestPatch[strings.TrimPrefix(v[:strings.LastIndexByte(v, '.')], "v")])
+		}
+	}
+	if at := "spec.kubernetes.endpoint"; ch.given(at) {
+		host, _, err := splitHostPort(k.Endpoint)
+		if err == nil {
+			err = checkAddress(host)
+		}
+		ch.must(at, err)
+	}
+	for i, san := range k.CertSANs {
+		at := fmt.Sprintf("spec.kubernetes.certSANs[%d]", i)
+		if _, err := netip.ParseAddr(san); err != nil && ch.given(at) {
+			ch.must(at, checkDNSName(strings.TrimPrefix(strings.ToLower(san), "*.")))
+		}
+	}
+}
+
+// ssh checks how hosts are reached, and makes paths absolute.
+func (ch *checker) ssh() {
+	s := &ch.c.SSH
+	if s.User != "" {
+		ch.must("spec.ssh.user", checkUser(s.User))
+	}
+	s.IdentityFiles = slices.Clone(s.IdentityFiles)
+	for i, f := range s.IdentityFiles {
+		at := fmt.Sprintf("spec.ssh.identityFiles[%d]", i)
+		abs, err := expandPath(f, ch.c.Dir, ch.home)
+		ch.must(at, err)
+		s.IdentityFiles[i] = abs
+	}
+	at := "spec.ssh.knownHosts"
+	abs, err := expandPath(s.KnownHosts, ch.c.Dir, ch.home)
+	ch.must(at, err)
+	s.KnownHosts = abs
+	for i, b := range s.Bastions {
+		at := fmt.Sprintf("spec.ssh.bastions[%d]", i)
+		if !ch.given(at) {
+			continue
+		}
+		if _, err := parseTarget(b); err != nil {
+			ch.failHint("write [user@]host[:port]", at, "%s: %v", at, err)
+		}
+	}
+	if d := s.AgentDir; d != "" && (!path.IsAbs(d) || path.Clean(d) == "/" || strings.ContainsAny(d, "\x00\n")) {
+		ch.fail("spec.ssh.agentDir", "spec.ssh.agentDir: %s is not an absolute path below / of the hosts", quote(d))
+	}
+}

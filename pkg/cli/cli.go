@@ -1,0 +1,227 @@
+// Package cli is the command line: flags become options, results go to ui,
+// errors become exit codes. There is no other logic here.
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"kforge.dev/kforge/pkg/agentbin"
+	"kforge.dev/kforge/pkg/diag"
+	"kforge.dev/kforge/pkg/ui"
+	"kforge.dev/kforge/pkg/version"
+)
+
+// Streams are the three standard streams. Those that are *os.File and terminals
+// get colour, a live view and questions.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// app is what all commands share.
+type app struct {
+	streams Streams
+	// Flags of every command.
+	inventory string
+	color     string
+	progress  string
+	verbose   bool
+	stateDir  string
+
+	stop     chan struct{} // closed by the first interrupt
+	reported bool          // a renderer has shown the error already
+}
+
+// Main runs one command and gives its exit code. It never panics.
+func Main(ctx context.Context, streams Streams, args []string) (code int) {
+	a := &app{streams: streams, stop: make(chan struct{})}
+	defer func() {
+		if p := recover(); p != nil {
+			err := diag.New(diag.Internal, "run kforge "+strings.Join(args, " "), "%v", p).WithHint("this is a defect of kforge: please report it with the command that you ran")
+			ui.Error(streams.Err, err, a.uiOptions(streams.Err))
+			code = ExitCode(err)
+		}
+	}()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer a.watchInterrupts(cancel)()
+
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(streams.In)
+	root.SetOut(streams.Out)
+	root.SetErr(streams.Err)
+	err := root.ExecuteContext(ctx)
+	if err != nil && !a.reported {
+		a.report(err, args)
+	}
+	return ExitCode(err)
+}
+
+// report prints an error for a person; a command that was asked for JSON gets
+// it as JSON on stdout too.
+func (a *app) report(err error, args []string) {
+	var silent *exitError
+	if errors.As(err, &silent) {
+		return
+	}
+	if wantsJSON(args) {
+		line, jerr := json.Marshal(struct {
+			Event string      `json:"event"`
+			Error *diag.Error `json:"error"`
+		}{"error", diag.From(err)})
+		if jerr == nil {
+			fmt.Fprintln(a.streams.Out, string(line))
+		}
+	}
+	ui.Error(a.streams.Err, err, a.uiOptions(a.streams.Err))
+}
+
+func wantsJSON(args []string) bool {
+	for i, arg := range args {
+		if arg == "-ojson" || arg == "--output=json" || (arg == "json" && i > 0 && (args[i-1] == "-o" || args[i-1] == "--output")) {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "kforge",
+		Short: "turn bare-metal machines into a Kubernetes cluster",
+		Long: `kforge reads an inventory of machines, reaches each over SSH, and makes a
+Kubernetes cluster of them: container runtime, kubeadm, network. It shows what it
+will change before it changes it, and running it again changes nothing.`,
+		Version:       version.Version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	p := root.PersistentFlags()
+	p.StringVarP(&a.inventory, "inventory", "i", "", "inventory `file` (default $KFORGE_INVENTORY, else ./inventory.yaml)")
+	p.StringVar(&a.color, "color", "auto", "auto, always or never")
+	p.StringVar(&a.progress, "progress", "auto", "how a run is shown: auto, tty, plain or json")
+	p.BoolVarP(&a.verbose, "verbose", "v", false, "show also the output of commands on hosts and each change")
+	p.StringVar(&a.stateDir, "state-dir", "", "`folder` for the records of runs (default $XDG_STATE_HOME/kforge/runs)")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return diag.Wrap(diag.Invalid, "", err).WithHint("see `%s --help`", c.CommandPath())
+	})
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if err := oneOf("color", a.color, "auto", "always", "never"); err != nil {
+			return err
+		}
+		return oneOf("progress", a.progress, "auto", "tty", "plain", "json")
+	}
+	root.AddCommand(a.apply(), a.plan(), a.inventoryCmd(), a.init(), a.bundle(), a.replay(), a.versionCmd())
+	strictArgs(root)
+	return root
+}
+
+// strictArgs makes bad arguments errors of kind invalid, as bad flags are.
+func strictArgs(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		strictArgs(sub)
+	}
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return diag.Wrap(diag.Invalid, "", err).WithHint("see `%s --help`", c.CommandPath())
+			}
+			return nil
+		}
+	}
+	if c.HasSubCommands() && c.RunE == nil && c.Run == nil {
+		c.Args = cobra.ArbitraryArgs
+		c.RunE = func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return diag.New(diag.Invalid, "", "unknown command %q for %q", args[0], c.CommandPath()).WithHint("see `%s --help`", c.CommandPath())
+			}
+			return c.Help()
+		}
+	}
+}
+
+func oneOf(flag, value string, allowed ...string) error {
+	for _, v := range allowed {
+		if value == v {
+			return nil
+		}
+	}
+	return diag.New(diag.Invalid, "", "--%s is %q, and takes one of %s", flag, value, strings.Join(allowed, ", "))
+}
+
+// inventoryPath finds the inventory: argument, -i, $KFORGE_INVENTORY, or
+// ./inventory.yaml.
+func (a *app) inventoryPath(args []string) (string, error) {
+	switch {
+	case len(args) > 0 && a.inventory != "":
+		return "", diag.New(diag.Invalid, "", "the inventory is named twice: %s and -i %s", args[0], a.inventory)
+	case len(args) > 0:
+		return args[0], nil
+	case a.inventory != "":
+		return a.inventory, nil
+	case os.Getenv("KFORGE_INVENTORY") != "":
+		return os.Getenv("KFORGE_INVENTORY"), nil
+	}
+	return "inventory.yaml", nil
+}
+
+// watchInterrupts makes the first Ctrl-C stop new work, the second cancel what
+// runs, and the third end at once. It returns a function that ends the watch.
+func (a *app) watchInterrupts(cancel context.CancelCauseFunc) func() {
+	ch := make(chan os.Signal, 3)
+	signal.Notify(ch, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for n := 1; ; n++ {
+			select {
+			case <-done:
+				return
+			case <-ch:
+			}
+			switch n {
+			case 1:
+				fmt.Fprintln(a.streams.Err, "\ninterrupted: nothing new starts; what runs on hosts may end (again to cancel it)")
+				close(a.stop)
+			case 2:
+				fmt.Fprintln(a.streams.Err, "\ninterrupted twice: cancelling what runs on hosts (again to leave at once)")
+				cancel(diag.New(diag.Canceled, "", "interrupted").WithHint("run the same command again: it goes on from what it finds"))
+			default:
+				os.Exit(130)
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(ch)
+		close(done)
+		<-ended
+	}
+}
+
+func (a *app) uiOptions(w io.Writer) ui.Options {
+	f, _ := w.(*os.File)
+	o := ui.Detect(f, a.color, os.Getenv)
+	o.Verbose = a.verbose
+	return o
+}
+
+func (a *app) terminal() bool {
+	in, ok := a.streams.In.(*os.File)
+	errf, ok2 := a.streams.Err.(*os.File)
+	return ok && ok2 && ui.IsTerminal(in) && ui.IsTerminal(errf)
+}
+
+// agents are replaced by tests.
+var agents = agentbin.Embedded

@@ -1,0 +1,199 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"kforge.dev/kforge/pkg/diag"
+	"kforge.dev/kforge/pkg/run"
+	"kforge.dev/kforge/pkg/spec"
+	"kforge.dev/kforge/pkg/ui"
+	"kforge.dev/kforge/pkg/version"
+)
+
+// clusterFlags are those of commands that reach hosts.
+type clusterFlags struct {
+	bundle  string
+	output  string
+	askSudo bool
+	yes     bool
+}
+
+func (f *clusterFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.bundle, "bundle", "", "take all artifacts from this `file` (see kforge bundle create); nothing is fetched")
+	c.Flags().StringVarP(&f.output, "output", "o", "text", "text or json")
+	c.Flags().BoolVar(&f.askSudo, "ask-sudo-password", false, "ask for the login users' sudo password")
+}
+
+func (a *app) apply() *cobra.Command {
+	var f clusterFlags
+	c := &cobra.Command{
+		Use:   "apply [INVENTORY]",
+		Short: "bring hosts and cluster to what the inventory asks for",
+		Long: `Reaches every host of the inventory, shows what would change, asks, and does it.
+A host that fails stops alone; run apply again and it goes on from what it finds.
+The admin's kubeconfig is written beside the inventory.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			env, o, err := a.env(&f, args)
+			if err != nil {
+				return err
+			}
+			return run.Apply(c.Context(), env, o)
+		},
+	}
+	f.add(c)
+	c.Flags().BoolVarP(&f.yes, "yes", "y", false, "do not ask")
+	return c
+}
+
+func (a *app) plan() *cobra.Command {
+	var f clusterFlags
+	var detailed bool
+	c := &cobra.Command{
+		Use:   "plan [INVENTORY]",
+		Short: "show what apply would change, and change nothing",
+		Long: `Reaches every host in read-only mode and shows each change that apply would make,
+with the differences of files. Hosts are not changed: the agent refuses to.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			jsonOut := f.output == "json"
+			if jsonOut && a.progress == "auto" {
+				a.progress = "plain" // stdout is the plan
+			}
+			env, o, err := a.env(&f, args)
+			if err != nil {
+				return err
+			}
+			view, err := run.Plan(c.Context(), env, o)
+			if err != nil && diag.KindOf(err) != diag.Partial {
+				return err
+			}
+			if jsonOut {
+				enc := json.NewEncoder(a.streams.Out)
+				enc.SetIndent("", "  ")
+				if err := enc.Encode(view); err != nil {
+					return err
+				}
+			} else if err := ui.Plan(a.streams.Out, view, a.uiOptions(a.streams.Out)); err != nil {
+				return err
+			}
+			if err == nil && detailed && len(view.Items) > 0 {
+				return &exitError{ExitChanges}
+			}
+			return err
+		},
+	}
+	f.add(c)
+	c.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 when there are changes")
+	return c
+}
+
+// env builds the world of a run. With -o json the events go to stdout, one
+// object a line; otherwise progress goes to stderr.
+func (a *app) env(f *clusterFlags, args []string) (*run.Env, run.Options, error) {
+	if err := oneOf("output", f.output, "text", "json"); err != nil {
+		return nil, run.Options{}, err
+	}
+	path, err := a.inventoryPath(args)
+	if err != nil {
+		return nil, run.Options{}, err
+	}
+	env := &run.Env{Version: version.Version, Agents: agents(), StateDir: a.stateDir, Stop: a.stop, UseAgent: true}
+	if home, err := os.UserHomeDir(); err == nil {
+		env.SSHConfig = filepath.Join(home, ".ssh", "config")
+	}
+	mode := a.progress
+	if mode == "auto" {
+		mode = "plain"
+		if errFile, ok := a.streams.Err.(*os.File); ok && ui.IsTerminal(errFile) && os.Getenv("TERM") != "dumb" {
+			mode = "tty"
+		}
+		if f.output == "json" {
+			mode = "json"
+		}
+	}
+	o := a.uiOptions(a.streams.Err)
+	switch mode {
+	case "json":
+		env.Renderers = append(env.Renderers, ui.NewJSON(a.streams.Out))
+	case "tty":
+		errFile, _ := a.streams.Err.(*os.File)
+		env.Renderers = append(env.Renderers, ui.NewTTY(a.streams.Err, ui.Size(errFile), o))
+	default:
+		env.Renderers = append(env.Renderers, ui.NewPlain(a.streams.Err, o))
+	}
+	if a.terminal() {
+		env.Confirm = a.confirm
+		env.Passphrase = func(ctx context.Context, file string) ([]byte, error) {
+			return a.secret(ctx, fmt.Sprintf("passphrase of %s: ", file))
+		}
+		if f.askSudo {
+			env.SudoPassword = a.sudoPassword()
+		}
+	} else if f.askSudo {
+		return nil, run.Options{}, diag.New(diag.Consent, "", "--ask-sudo-password needs a terminal").
+			WithHint("allow sudo without a password on the hosts, or log in as root")
+	}
+	return env, run.Options{Inventory: path, Bundle: f.bundle, Yes: f.yes}, nil
+}
+
+// confirm shows the plan on stderr, since stdout is the result, and asks.
+func (a *app) confirm(ctx context.Context, p ui.PlanView) (bool, error) {
+	if err := ui.Plan(a.streams.Err, p, a.uiOptions(a.streams.Err)); err != nil {
+		return false, err
+	}
+	fmt.Fprint(a.streams.Err, "\nDo it? (yes/no) ")
+	line := make(chan string, 1)
+	go func() {
+		s, _ := bufio.NewReader(a.streams.In).ReadString('\n') // end of input is a no
+		line <- s
+	}()
+	select {
+	case s := <-line:
+		s = strings.ToLower(strings.TrimSpace(s))
+		return s == "y" || s == "yes", nil
+	case <-a.stop:
+		return false, nil
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	}
+}
+
+// sudoPassword asks once and uses the answer on every host that wants one.
+func (a *app) sudoPassword() func(context.Context, string) (spec.Secret, error) {
+	type answer struct {
+		password []byte
+		err      error
+	}
+	once := make(chan *answer, 1)
+	once <- nil
+	return func(ctx context.Context, host string) (spec.Secret, error) {
+		got := <-once
+		if got == nil {
+			p, err := a.secret(ctx, fmt.Sprintf("sudo password (%s and the other hosts): ", host))
+			got = &answer{p, err}
+		}
+		once <- got
+		return spec.Secret(got.password), got.err
+	}
+}
+
+func (a *app) secret(_ context.Context, prompt string) ([]byte, error) {
+	in, ok := a.streams.In.(*os.File)
+	if !ok {
+		return nil, diag.New(diag.Consent, "", "there is no terminal to ask for a password")
+	}
+	fmt.Fprint(a.streams.Err, prompt)
+	b, err := term.ReadPassword(int(in.Fd()))
+	fmt.Fprintln(a.streams.Err)
+	return b, err
+}

@@ -1,0 +1,241 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"kforge.dev/kforge/pkg/diag"
+	"kforge.dev/kforge/pkg/facts"
+	"kforge.dev/kforge/pkg/spec"
+	"kforge.dev/kforge/pkg/wire"
+)
+
+// client speaks the wire protocol with one running agent. Requests may run side
+// by side; one goroutine reads.
+type client struct {
+	w *wire.Writer
+
+	mu      sync.Mutex
+	next    uint64
+	waiting map[uint64]chan frame
+	err     error // why the stream ended, once it has
+	ended   chan struct{}
+
+	mutating atomic.Int64 // mutating requests sent
+}
+
+type frame struct {
+	wire.Header
+	raw []byte
+}
+
+func newClient(w *wire.Writer, r *wire.Reader) *client {
+	c := &client{w: w, waiting: map[uint64]chan frame{}, ended: make(chan struct{})}
+	go c.read(r)
+	return c
+}
+
+// read hands frames to their requests until the stream ends, then fails all.
+func (c *client) read(r *wire.Reader) {
+	defer close(c.ended)
+	for {
+		h, raw, err := r.Read()
+		if err != nil {
+			c.fail(err)
+			return
+		}
+		c.mu.Lock()
+		ch := c.waiting[h.ID]
+		c.mu.Unlock()
+		if ch == nil {
+			continue // the request was given up
+		}
+		ch <- frame{h, raw}
+	}
+}
+
+func (c *client) fail(err error) {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = diag.New(diag.Transport, "talk to agent", "the agent went away").
+			WithHint("run the same command again: it goes on from what it finds")
+	}
+	c.mu.Lock()
+	c.err = err
+	waiting := c.waiting
+	c.waiting = map[uint64]chan frame{}
+	c.mu.Unlock()
+	for _, ch := range waiting {
+		close(ch)
+	}
+}
+
+// broken gives why no further request can be sent, nil while all is well.
+func (c *client) broken() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+func (c *client) open() (uint64, chan frame, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return 0, nil, c.err
+	}
+	c.next++
+	// Events are rare and consumed at once; the room keeps the reader from
+	// waiting for a slow sink.
+	ch := make(chan frame, 256)
+	c.waiting[c.next] = ch
+	return c.next, ch, nil
+}
+
+func (c *client) close(id uint64) {
+	c.mu.Lock()
+	ch := c.waiting[id]
+	delete(c.waiting, id)
+	c.mu.Unlock()
+	if ch == nil {
+		return
+	}
+	for { // the reader may have one in hand
+		select {
+		case <-ch:
+		default:
+			return
+		}
+	}
+}
+
+// call sends a request, with an optional body in chunks, and waits for its
+// reply. Cancelling ctx cancels the request on the host and still waits a short
+// time for its reply, so that what the host did is known.
+func (c *client) call(ctx context.Context, h wire.Header, body io.Reader, onEvent func(wire.Event)) (*wire.Reply, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	id, ch, err := c.open()
+	if err != nil {
+		return nil, err
+	}
+	defer c.close(id)
+	h.ID = id
+	if h.Type.Mutating() {
+		c.mutating.Add(1)
+	}
+	if err := c.w.Write(h, nil); err != nil {
+		return nil, c.sendError(err)
+	}
+	if body != nil {
+		if err := c.send(ctx, id, body); err != nil {
+			return nil, err
+		}
+	}
+	done := ctx.Done()
+	var grace <-chan time.Time
+	for {
+		select {
+		case f, ok := <-ch:
+			if !ok {
+				return nil, c.broken()
+			}
+			switch {
+			case f.Type == wire.TReply && f.Reply != nil:
+				if f.Reply.Error != nil {
+					return f.Reply, f.Reply.Error
+				}
+				return f.Reply, nil
+			case f.Type == wire.TEvent && f.Event != nil:
+				if onEvent != nil {
+					onEvent(*f.Event)
+				}
+			default:
+				return nil, diag.New(diag.Internal, "talk to agent", "unexpected %s frame in a reply", f.Type)
+			}
+		case <-done:
+			done = nil
+			if err := c.w.Write(wire.Header{ID: id, Type: wire.TCancel}, nil); err != nil {
+				return nil, ctx.Err()
+			}
+			t := time.NewTimer(cancelGrace)
+			defer t.Stop()
+			grace = t.C
+		case <-grace:
+			return nil, fmt.Errorf("host did not answer the cancellation: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// cancelGrace is how long a host may take to stop a cancelled request: the
+// agent gives children 5 s after SIGTERM before it kills them.
+const cancelGrace = 7 * time.Second
+
+func (c *client) send(ctx context.Context, id uint64, body io.Reader) error {
+	buf := make([]byte, wire.ChunkSize)
+	for {
+		if err := ctx.Err(); err != nil {
+			c.w.Write(wire.Header{ID: id, Type: wire.TCancel}, nil) // best effort: the stream may be gone
+			return err
+		}
+		n, err := io.ReadFull(body, buf)
+		if n > 0 {
+			if err := c.w.Write(wire.Header{ID: id, Type: wire.TData}, buf[:n]); err != nil {
+				return c.sendError(err)
+			}
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return nil
+		default:
+			return fmt.Errorf("reading what to send: %w", err)
+		}
+		if err := c.broken(); err != nil {
+			return err
+		}
+	}
+}
+
+// sendError prefers the reader's word on why the stream ended.
+func (c *client) sendError(err error) error {
+	select {
+	case <-c.ended:
+		if b := c.broken(); b != nil {
+			return b
+		}
+	case <-time.After(time.Second):
+	}
+	return diag.Wrap(diag.Transport, "send to agent", err)
+}
+
+func (c *client) facts(ctx context.Context) (*facts.Host, error) {
+	sent := time.Now()
+	r, err := c.call(ctx, wire.Header{Type: wire.TFacts}, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	if r.Facts == nil {
+		return nil, diag.New(diag.Internal, "read facts", "the agent's reply holds none")
+	}
+	// The host's clock was read somewhere between sent and now: taking the
+	// middle bounds the error by half the round trip.
+	got := time.Now()
+	trip := got.Sub(sent)
+	middle := sent.Add(trip / 2)
+	r.Facts.Time.OffsetSeconds = r.Facts.Time.Unix - float64(middle.UnixNano())/1e9
+	r.Facts.Time.RoundTripSeconds = trip.Seconds()
+	return r.Facts, nil
+}
+
+func (c *client) plan(ctx context.Context, resources []spec.Resource) ([]spec.Change, error) {
+	r, err := c.call(ctx, wire.Header{Type: wire.TPlan, Plan: &wire.Plan{Resources: resources}}, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	return r.Changes, nil
+}

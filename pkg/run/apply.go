@@ -1,0 +1,167 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"kforge.dev/kforge/pkg/diag"
+	"kforge.dev/kforge/pkg/engine"
+	"kforge.dev/kforge/pkg/event"
+	"kforge.dev/kforge/pkg/graph"
+	"kforge.dev/kforge/pkg/kube"
+	"kforge.dev/kforge/pkg/ui"
+	"kforge.dev/kforge/pkg/wire"
+)
+
+// Apply brings hosts and cluster to what the inventory asks for. Its last event
+// is the summary, whatever happens; the error says why it is not whole.
+func Apply(ctx context.Context, e *Env, o Options) error {
+	s, err := open(e, o, "apply", wire.ReadWrite)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	return s.finish(s.apply(ctx))
+}
+
+func (s *session) apply(ctx context.Context) error {
+	if err := s.prepare(ctx); err != nil {
+		return err
+	}
+	if err := s.consent(ctx); err != nil {
+		return err
+	}
+	g, err := graph.New(s.steps)
+	if err != nil {
+		return err
+	}
+	s.result = engine.Run(ctx, engine.Config{
+		Graph: g, Limits: limits, Executor: s.executor, Sink: s.sink, Stop: s.env.Stop,
+		Hosts: hostNames(s.cluster), Unreachable: s.left,
+	})
+	if err := s.result.Err(); err != nil {
+		return err
+	}
+	return s.kubeconfig(ctx)
+}
+
+// Plan shows what Apply would change, and changes nothing.
+func Plan(ctx context.Context, e *Env, o Options) (ui.PlanView, error) {
+	s, err := open(e, o, "plan", wire.ReadOnly)
+	if err != nil {
+		return ui.PlanView{}, err
+	}
+	defer s.close()
+	err = s.prepare(ctx)
+	if err == nil {
+		err = s.leftErr()
+	}
+	return s.view, s.finish(err)
+}
+
+// limits of work at a time, over all hosts. Imports are bound by each host's
+// own disk and CPU, joins by the API server and its etcd: a join is a dozen
+// requests and one certificate, so dozens at a time do no harm.
+var limits = graph.Limits{Class: map[string]int{"join": 32, "init": 1}}
+
+// consent shows the plan and asks, unless the user said yes before or there is
+// nothing to agree to.
+func (s *session) consent(ctx context.Context) error {
+	if s.options.Yes || len(s.view.Items) == 0 {
+		return nil
+	}
+	if s.env.Confirm == nil {
+		return diag.New(diag.Consent, "apply", "%d changes are planned, and there is no terminal to ask for a yes", len(s.view.Items)).
+			WithHint("look at them with `kforge plan %s`, then add --yes", s.options.Inventory)
+	}
+	ok, err := s.env.Confirm(ctx, s.view)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return diag.New(diag.Consent, "apply", "not agreed: nothing was changed")
+	}
+	return nil
+}
+
+// kubeconfig writes the admin's kubeconfig beside the inventory, readable by
+// its owner only.
+func (s *session) kubeconfig(ctx context.Context) error {
+	if len(s.cluster.ControlPlanes()) == 0 {
+		return nil
+	}
+	conf, err := s.fleet.adminConf(ctx)
+	if err != nil {
+		return err
+	}
+	conf, err = kube.AdminKubeconfig(conf, "https://"+s.cluster.Endpoint, s.cluster.Name)
+	if err != nil {
+		return err
+	}
+	path := strings.TrimSuffix(s.options.Inventory, filepath.Ext(s.options.Inventory)) + ".kubeconfig"
+	if err := replaceFile(path, conf, 0o600); err != nil {
+		return &diag.Error{Op: "write kubeconfig", Err: err, Hint: "the cluster is fine; make the inventory's folder writable and run apply again"}
+	}
+	s.kubeconfigPath = path
+	return nil
+}
+
+// finish sends the summary and returns err.
+func (s *session) finish(err error) error {
+	d := &event.SummaryData{}
+	if s.result != nil {
+		d = s.result.Summary()
+	} else if s.fleet != nil {
+		d.Unreachable = len(s.fleet.unreachable)
+	}
+	if d.Phases == nil {
+		d.Phases = map[string]float64{}
+	}
+	for k, v := range s.watch.phases {
+		d.Phases[k] = v
+	}
+	if s.fleet != nil {
+		d.Mutating = s.fleet.mutating()
+	}
+	d.Kubeconfig, d.Log = s.kubeconfigPath, s.journal.LogPath()
+	if err == nil && s.kubeconfigPath != "" {
+		d.Next = []string{
+			fmt.Sprintf("kubectl --kubeconfig %s get nodes", s.kubeconfigPath),
+			fmt.Sprintf("kforge plan %s    # what would change now", s.options.Inventory),
+		}
+	}
+	ev := event.Event{Event: event.Summary, Command: s.command, Cluster: s.cluster.Name,
+		Seconds: time.Since(s.started).Seconds(), SummaryData: d, Status: event.OK}
+	if err != nil {
+		ev.Error, ev.Status = diag.From(err), event.Failed
+	} else if d.Changed > 0 {
+		ev.Status = event.Changed
+	}
+	s.sink(ev)
+	return err
+}
+
+// replaceFile writes a file whole or not at all.
+func replaceFile(path string, content []byte, mode os.FileMode) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name()) // fails once it is renamed
+	if err := tmp.Chmod(mode); err != nil {
+		tmp.Close()
+		return err
+	}
+	if _, err := tmp.Write(content); err != nil {
+		tmp.Close()
+		return err
+	}
+	if err := tmp.Close(); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), path)
+}

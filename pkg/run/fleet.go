@@ -1,0 +1,193 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"kforge.dev/kforge/pkg/agentbin"
+	"kforge.dev/kforge/pkg/diag"
+	"kforge.dev/kforge/pkg/event"
+	"kforge.dev/kforge/pkg/facts"
+	"kforge.dev/kforge/pkg/host"
+	"kforge.dev/kforge/pkg/inventory"
+	"kforge.dev/kforge/pkg/ssh"
+	"kforge.dev/kforge/pkg/wire"
+)
+
+// maxDials bounds handshakes at a time: they cost CPU on the admin's machine.
+const maxDials = 64
+
+// fleet is the hosts of an inventory, connected.
+type fleet struct {
+	cluster *inventory.Cluster
+	dialer  *ssh.Dialer
+	agents  *agentbin.Set
+	options host.Options
+	sink    event.Sink
+
+	mu    sync.Mutex
+	hosts map[string]*host.Host
+	lost  int // mutating requests of hosts that were reconnected
+
+	facts       map[string]*facts.Host
+	unreachable map[string]error
+}
+
+func newFleet(e *Env, c *inventory.Cluster, mode wire.Mode, lock wire.Lock, sink event.Sink) (*fleet, error) {
+	warn := func(text string) { sink(event.Event{Event: event.Warning, Text: text}) }
+	dialer, err := ssh.NewDialer(ssh.Config{
+		IdentityFiles:  c.SSH.IdentityFiles,
+		KnownHosts:     c.SSH.KnownHosts,
+		HostKeys:       c.SSH.HostKeys,
+		Bastions:       c.SSH.Bastions,
+		ConfigFile:     e.SSHConfig,
+		ConnectTimeout: c.Connect,
+		Passphrase:     e.Passphrase,
+		Warn:           warn,
+		UseAgent:       e.UseAgent,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &fleet{
+		cluster: c, dialer: dialer, agents: e.Agents, sink: sink,
+		options: host.Options{
+			Dialer: dialer, Agents: e.Agents, AgentDir: c.SSH.AgentDir, Mode: mode, Lock: lock,
+			SudoPassword: e.SudoPassword,
+			Warn: func(name, text string) {
+				sink(event.Event{Event: event.Warning, Host: name, Text: text})
+			},
+		},
+		hosts: map[string]*host.Host{}, facts: map[string]*facts.Host{}, unreachable: map[string]error{},
+	}, nil
+}
+
+// connect reaches all hosts side by side and reads their facts. A host that
+// cannot be reached is noted and does not stop the others; a lock held by
+// somebody else stops all, since two runs must not work on one cluster.
+func (f *fleet) connect(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(maxDials)
+	for _, h := range f.cluster.Hosts {
+		g.Go(func() error {
+			f.state(h.Name, "connecting", nil)
+			got, err := f.meet(ctx, h)
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			switch {
+			case err == nil:
+				f.facts[h.Name] = got
+				f.state(h.Name, "connected", nil)
+			case diag.KindOf(err) == diag.Locked, ctx.Err() != nil:
+				return err
+			default:
+				f.unreachable[h.Name] = err
+				f.state(h.Name, "unreachable", err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+func (f *fleet) meet(ctx context.Context, h inventory.ResolvedHost) (*facts.Host, error) {
+	conn, err := f.dial(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, scaled(time.Minute, h))
+	defer cancel()
+	return conn.Facts(ctx)
+}
+
+func (f *fleet) dial(ctx context.Context, h inventory.ResolvedHost) (*host.Host, error) {
+	o := f.options
+	// Dialling has its own deadline; the rest is an upload of a few megabytes.
+	o.StartTimeout = scaled(f.cluster.Connect+time.Minute, h)
+	conn, err := host.Connect(ctx, o, ssh.Target{Name: h.Name, Address: h.Address, User: h.User, Port: h.Port, HostKey: h.HostKey})
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if old := f.hosts[h.Name]; old != nil {
+		f.lost += old.Mutating()
+		old.Close()
+	}
+	f.hosts[h.Name] = conn
+	return conn, nil
+}
+
+// host gives a working connection, dialling anew when the old one broke.
+func (f *fleet) host(ctx context.Context, name string) (*host.Host, error) {
+	f.mu.Lock()
+	conn := f.hosts[name]
+	f.mu.Unlock()
+	if conn != nil && conn.Alive() {
+		return conn, nil
+	}
+	h, ok := f.cluster.Host(name)
+	if !ok {
+		return nil, diag.New(diag.Internal, "find host", "no host is called %q", name)
+	}
+	return f.dial(ctx, h)
+}
+
+func (f *fleet) state(name, state string, err error) {
+	e := event.Event{Event: event.HostState, Host: name, State: state}
+	if err != nil {
+		e.Error = diag.From(err)
+	}
+	f.sink(e)
+}
+
+// mutating counts the mutating requests of the run. Taking the lock is one by
+// nature and changes nothing on the host that outlives the run: it is left out.
+func (f *fleet) mutating() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := f.lost
+	for _, h := range f.hosts {
+		n += h.Mutating()
+	}
+	return n
+}
+
+// allLost is the error of a run in which no host at all was reached.
+func (f *fleet) allLost() error {
+	if len(f.facts) > 0 {
+		return nil
+	}
+	for _, h := range f.cluster.Hosts { // the first in order speaks for all
+		if err := f.unreachable[h.Name]; err != nil {
+			if n := len(f.unreachable); n > 1 {
+				return fmt.Errorf("none of the %d hosts could be reached; the first: %w", n, err)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *fleet) close() {
+	var wg sync.WaitGroup
+	f.mu.Lock()
+	for _, h := range f.hosts {
+		wg.Go(func() { h.Close() })
+	}
+	f.mu.Unlock()
+	wg.Wait()
+	f.dialer.Close()
+}
+
+// scaled stretches a time-out for slow machines.
+func scaled(d time.Duration, h inventory.ResolvedHost) time.Duration {
+	if h.TimeoutScale <= 0 {
+		return d
+	}
+	return time.Duration(float64(d) * h.TimeoutScale)
+}

@@ -1,0 +1,122 @@
+package run
+
+import (
+	"context"
+
+	"golang.org/x/sync/errgroup"
+
+	"kforge.dev/kforge/pkg/graph"
+	"kforge.dev/kforge/pkg/kube"
+	"kforge.dev/kforge/pkg/spec"
+	"kforge.dev/kforge/pkg/ui"
+)
+
+// preview asks hosts and cluster what the steps would change: one request per
+// host. It also tells which steps are settled: in place, after only such steps
+// on their host, so that nothing of this run can unsettle them.
+func preview(ctx context.Context, x *executor, steps []graph.Step, apiUp bool) (ui.PlanView, map[string]bool, error) {
+	byHost := map[string][]graph.Step{}
+	for _, s := range steps {
+		byHost[s.Host] = append(byHost[s.Host], s)
+	}
+	found := make(map[string][]spec.Change, len(steps)) // by step
+	type answer struct {
+		step    string
+		changes []spec.Change
+	}
+	answers := make(chan []answer, len(byHost))
+	g, ctx := errgroup.WithContext(ctx)
+	for name, mine := range byHost {
+		g.Go(func() error {
+			var out []answer
+			if name == "" {
+				for _, s := range mine {
+					changes, err := previewKube(ctx, x, s, apiUp)
+					if err != nil {
+						return err
+					}
+					out = append(out, answer{s.ID, changes})
+				}
+				answers <- out
+				return nil
+			}
+			var all []spec.Resource
+			owner := map[string]string{} // resource to step
+			for _, s := range mine {
+				if w, ok := s.Work.(*spec.HostWork); ok {
+					for _, r := range w.Resources {
+						owner[r.ID] = s.ID
+						all = append(all, r)
+					}
+				}
+			}
+			h, err := x.fleet.host(ctx, name)
+			if err != nil {
+				return err
+			}
+			changes, err := h.Plan(ctx, all)
+			if err != nil {
+				return err
+			}
+			at := map[string]int{}
+			for _, s := range mine {
+				at[s.ID] = len(out)
+				out = append(out, answer{step: s.ID})
+			}
+			for _, c := range changes {
+				i := at[owner[c.Resource]]
+				out[i].changes = append(out[i].changes, c)
+			}
+			answers <- out
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return ui.PlanView{}, nil, err
+	}
+	close(answers)
+	for list := range answers {
+		for _, a := range list {
+			found[a.step] = a.changes
+		}
+	}
+
+	view := ui.PlanView{Hosts: len(x.fleet.cluster.Hosts)}
+	settled := map[string]bool{}
+	unsettled := map[string]bool{} // hosts
+	for _, s := range steps {
+		for _, c := range found[s.ID] {
+			view.Items = append(view.Items, ui.PlanItem{Host: s.Host, Step: s.ID, Title: s.Title, Change: c})
+		}
+		if len(found[s.ID]) > 0 {
+			unsettled[s.Host] = true
+		}
+		if _, onHost := s.Work.(*spec.HostWork); onHost && !unsettled[s.Host] {
+			settled[s.ID] = true
+		}
+	}
+	return view, settled, nil
+}
+
+// previewKube observes the cluster's side of a step; before there is an API
+// everything is still to be made.
+func previewKube(ctx context.Context, x *executor, s graph.Step, apiUp bool) ([]spec.Change, error) {
+	w, ok := s.Work.(*spec.KubeWork)
+	if !ok {
+		return nil, nil
+	}
+	if apiUp {
+		api, err := x.cluster(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return api.Plan(ctx, *w)
+	}
+	var out []spec.Change
+	for _, o := range w.Objects {
+		for _, name := range kube.ObjectNames(o.Manifest) {
+			out = append(out, spec.Change{Resource: name, Action: spec.Create, Why: o.Why, Pending: "known after kubeadm init"})
+		}
+	}
+	return out, nil
+}

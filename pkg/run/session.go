@@ -1,0 +1,220 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"kforge.dev/kforge/pkg/bundle"
+	"kforge.dev/kforge/pkg/diag"
+	"kforge.dev/kforge/pkg/engine"
+	"kforge.dev/kforge/pkg/event"
+	"kforge.dev/kforge/pkg/graph"
+	"kforge.dev/kforge/pkg/inventory"
+	"kforge.dev/kforge/pkg/journal"
+	"kforge.dev/kforge/pkg/plan"
+	"kforge.dev/kforge/pkg/preflight"
+	"kforge.dev/kforge/pkg/ui"
+	"kforge.dev/kforge/pkg/wire"
+)
+
+// session is one run of a command on a cluster.
+type session struct {
+	env     *Env
+	options Options
+	command string
+	started time.Time
+
+	cluster *inventory.Cluster
+	journal *journal.Journal
+	sink    event.Sink
+	watch   *stopwatch
+	mode    wire.Mode
+
+	fleet    *fleet
+	store    *bundle.Store
+	executor *executor
+
+	steps []graph.Step
+	view  ui.PlanView
+	// left are hosts without steps, with the reason: not reached, or findings
+	// stand in the way.
+	left   map[string]error
+	result *engine.Result
+
+	kubeconfigPath string
+}
+
+// open reads the inventory and starts the record. An inventory with errors
+// leaves no trace: nothing is touched.
+func open(e *Env, o Options, command string, mode wire.Mode) (*session, error) {
+	c, warnings, err := inventory.Load(o.Inventory)
+	if err != nil {
+		return nil, err
+	}
+	dir := e.StateDir
+	if dir == "" {
+		if dir, err = journal.DefaultDir(); err != nil {
+			return nil, err
+		}
+	}
+	j, err := journal.Open(dir, command, c.Name, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range e.Renderers {
+		j.Attach(r)
+	}
+	s := &session{env: e, options: o, command: command, started: time.Now(), cluster: c, journal: j, sink: j.Sink(), mode: mode, left: map[string]error{}}
+	s.watch = &stopwatch{sink: s.sink, phases: map[string]float64{}}
+	s.sink(event.Event{Event: event.RunStart, Run: j.ID(), Command: command, Cluster: c.Name, Version: e.Version, Hosts: hostNames(c)})
+	for _, w := range warnings {
+		s.sink(event.Event{Event: event.Warning, Text: w.String()})
+	}
+	return s, nil
+}
+
+func (s *session) close() {
+	if s.executor != nil {
+		s.executor.close()
+	}
+	if s.fleet != nil {
+		s.fleet.close()
+	}
+	if s.store != nil {
+		s.store.Close()
+	}
+	if err := s.journal.Close(); err != nil {
+		fmt.Fprintln(os.Stderr, "warning:", err) // the record itself is what failed
+	}
+}
+
+// prepare goes all the way to a plan that could be applied.
+func (s *session) prepare(ctx context.Context) (err error) {
+	if s.store, err = openStore(s.env, s.options, s.cluster); err != nil {
+		return err
+	}
+	userName, machine := holder(s.command)
+	lock := wire.Lock{User: userName, Machine: machine, PID: os.Getpid(), Run: s.journal.ID(), Command: "kforge " + s.command, Since: s.started.UTC().Format(time.RFC3339)}
+	if s.fleet, err = newFleet(s.env, s.cluster, s.mode, lock, s.sink); err != nil {
+		return err
+	}
+	if err := s.watch.time("connect", func() error { return s.fleet.connect(ctx) }); err != nil {
+		return err
+	}
+	for name, err := range s.fleet.unreachable {
+		s.left[name] = err
+	}
+	if err := s.fleet.allLost(); err != nil {
+		return err
+	}
+	var art *artifacts
+	if err := s.watch.time("artifacts", func() error {
+		art, err = gather(ctx, s.store, s.cluster.Version, s.fleet.facts, s.sink)
+		return err
+	}); err != nil {
+		return err
+	}
+	fallback := ownResolvers()
+	if err := s.preflight(art, fallback); err != nil {
+		return err
+	}
+	s.executor = &executor{fleet: s.fleet, store: s.store, run: s.journal.ID(), version: s.env.Version, values: map[string]string{}}
+	return s.watch.time("plan", func() error { return s.plan(ctx, art, fallback) })
+}
+
+// preflight tells all findings. Errors take the hosts that they concern out of
+// the run; an error of the whole fleet ends it.
+func (s *session) preflight(art *artifacts, fallback []string) error {
+	findings := preflight.Check(preflight.Input{Cluster: s.cluster, Facts: s.fleet.facts, HasArtifacts: art.has, FallbackDNS: fallback})
+	byHost := map[string][]error{}
+	for _, f := range findings {
+		if f.Severity != preflight.Error {
+			s.sink(event.Event{Event: event.Warning, Host: f.Host, Text: f.Message, Hint: f.Hint})
+			continue
+		}
+		byHost[f.Host] = append(byHost[f.Host], &diag.Error{Kind: diag.Preflight, Op: "preflight " + f.Rule, Host: f.Host, Msg: f.Message, Hint: f.Hint})
+	}
+	if errs := byHost[""]; errs != nil {
+		return errors.Join(errs...)
+	}
+	for name, errs := range byHost {
+		err := errs[0]
+		if len(errs) > 1 {
+			err = &diag.Error{Kind: diag.Preflight, Host: name, Err: errors.Join(errs...)}
+		}
+		s.left[name] = err
+		delete(s.fleet.facts, name)
+	}
+	if len(s.fleet.facts) == 0 {
+		return s.leftErr()
+	}
+	return nil
+}
+
+// leftErr joins why hosts were left out, in the inventory's order.
+func (s *session) leftErr() error {
+	var errs []error
+	for _, h := range s.cluster.Hosts {
+		if err := s.left[h.Name]; err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) > 0 && len(errs) < len(s.cluster.Hosts) {
+		return &diag.Error{Kind: diag.Partial, Msg: fmt.Sprintf("%d of %d hosts are left out", len(errs), len(s.cluster.Hosts)), Err: errors.Join(errs...)}
+	}
+	return errors.Join(errs...)
+}
+
+// plan makes the steps and asks the hosts what they would change.
+func (s *session) plan(ctx context.Context, art *artifacts, fallback []string) error {
+	in := plan.Input{Cluster: s.cluster, Facts: s.fleet.facts, Artifacts: art, FallbackDNS: fallback, Unreachable: s.left}
+	if s.hasCluster() {
+		api, err := s.executor.cluster(ctx)
+		if err != nil {
+			return err
+		}
+		state, err := api.Live(ctx)
+		if err != nil {
+			// Without the API the hosts can still be put right, and that may
+			// be what it takes to bring the API back.
+			s.sink(event.Event{Event: event.Warning, Text: "the cluster's API does not answer: " + err.Error(), Hint: diag.Hint(err)})
+		} else {
+			in.Live = &plan.Live{}
+			for _, n := range state.Nodes {
+				in.Live.Nodes = append(in.Live.Nodes, plan.LiveNode{Name: n.Name, Ready: n.Ready, Labels: n.Labels})
+			}
+		}
+	}
+	p, err := plan.Build(in)
+	if err != nil {
+		return err
+	}
+	for _, n := range p.Notes {
+		s.sink(event.Event{Event: event.Warning, Host: n.Host, Text: n.Message, Hint: n.Hint})
+	}
+	s.steps = p.Steps
+	s.view, s.executor.settled, err = preview(ctx, s.executor, s.steps, in.Live != nil)
+	return err
+}
+
+// hasCluster tells whether a control plane has finished its init, and was not
+// interrupted in it.
+func (s *session) hasCluster() bool {
+	for _, cp := range s.cluster.ControlPlanes() {
+		if f := s.fleet.facts[cp.Name]; f != nil && f.Kubernetes.AdminConf && len(f.Kubernetes.Interrupted) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func hostNames(c *inventory.Cluster) []string {
+	var out []string
+	for _, h := range c.Hosts {
+		out = append(out, h.Name)
+	}
+	return out
+}

@@ -36,6 +36,13 @@ func (ch *checker) failHint(hint, at, format string, args ...any) {
 	ch.w.errs.Add(err)
 }
 
+// failKey notes an error about the free key at path: a class, a label.
+func (ch *checker) failKey(at, format string, args ...any) {
+	if !ch.spoiled(parent(at)) {
+		ch.w.errs.Add(diag.New(diag.Invalid, "", format, args...).At(ch.w.keyPos[at]))
+	}
+}
+
 // must notes err, if any, as an error of the value at path.
 func (ch *checker) must(at string, err error) {
 	if err != nil {

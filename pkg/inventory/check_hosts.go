@@ -18,7 +18,7 @@ func (ch *checker) hosts() {
 	for _, name := range slices.Sorted(maps.Keys(s.Classes)) {
 		at := index("spec.classes", name)
 		if !dnsLabel.MatchString(name) {
-			ch.fail(at, "the class name %s is not a DNS label (a-z, 0-9 and - inside, at most 63 characters)", quote(name))
+			ch.failKey(at, "the class name %s is not a DNS label (a-z, 0-9 and - inside, at most 63 characters)", quote(name))
 		}
 		ch.settings(at, s.Classes[name])
 	}
@@ -90,7 +90,7 @@ func (ch *checker) settings(at string, s HostSettings) {
 	for _, key := range slices.Sorted(maps.Keys(s.Labels)) {
 		where := index(at+".labels", key)
 		if err := checkLabelKey(key); err != nil {
-			ch.fail(where, "%s.labels: %v", at, err)
+			ch.failKey(where, "%s.labels: %v", at, err)
 		}
 		if err := checkLabelValue(s.Labels[key]); err != nil {
 			ch.fail(where, "%s.labels: %v", at, err)
@@ -130,11 +130,17 @@ func (ch *checker) taints(at string, taints []Taint) {
 func (ch *checker) unique() {
 	names, places, nodes := map[string]int{}, map[string]int{}, map[string]int{}
 	hosts := ch.c.Hosts
+	line := func(i int) int { return ch.pos(fmt.Sprintf("spec.hosts[%d]", i)).Line }
 	who := func(i int) string {
-		return fmt.Sprintf("host %s in line %d", quote(hosts[i].Name), ch.pos(fmt.Sprintf("spec.hosts[%d]", i)).Line)
+		return fmt.Sprintf("host %s in line %d", quote(hosts[i].Name), line(i))
 	}
 	for i, h := range hosts {
 		at := fmt.Sprintf("spec.hosts[%d]", i)
+		if before, ok := names[strings.ToLower(h.Name)]; ok {
+			ch.fail(at+".name", "the host name %s is taken in line %d already", quote(h.Name), line(before))
+		} else if h.Name != "" {
+			names[strings.ToLower(h.Name)] = i
+		}
 		once := func(seen map[string]int, key, where, value string) {
 			if before, ok := seen[key]; ok {
 				ch.fail(at+"."+where, "host %s: %s %s is that of %s too", quote(h.Name), where, value, who(before))
@@ -142,7 +148,6 @@ func (ch *checker) unique() {
 				seen[key] = i
 			}
 		}
-		once(names, strings.ToLower(h.Name), "name", h.Name)
 		once(places, net.JoinHostPort(canonical(h.Address), strconv.Itoa(cmp.Or(h.Port, 22))), "address", h.Address)
 		once(nodes, canonical(h.NodeIP), "nodeIP", h.NodeIP)
 	}

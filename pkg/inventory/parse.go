@@ -95,20 +95,49 @@ func (s *source) empty() *diag.Error {
 
 var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?`)
 
-// syntax turns an error of the YAML library, which has at best a line, into
-// one with a position at the first character of that line.
+// syntax turns an error of the YAML library into one with a position: the
+// first character of the line that makes the text bad.
 func (s *source) syntax(data []byte, e error) *diag.Error {
 	m := yamlLine.FindStringSubmatch(e.Error())
-	msg := strings.TrimPrefix(e.Error(), m[0])
-	n, _ := strconv.Atoi(m[1])
-	n = s.at(n, 1).Line
-	line := bytes.Split(data, []byte("\n"))[n-1]
-	col := 1 + len(line) - len(bytes.TrimLeft(line, " "))
-	err := s.errorf(s.at(n, col), "bad YAML: %s", msg)
-	if indent := line[:len(line)-len(bytes.TrimLeft(line, " \t"))]; bytes.ContainsRune(indent, '\t') {
-		err = s.errorf(s.at(n, 1+bytes.IndexByte(line, '\t')), "bad YAML: a tab indents this line").WithHint("indent with spaces")
+	line, _ := strconv.Atoi(m[1])
+	if good, ok := goodLines(data); ok {
+		line = good + 1
 	}
-	return err
+	line = s.at(line, 1).Line
+	text := bytes.Split(data, []byte("\n"))[line-1]
+	indent := text[:len(text)-len(bytes.TrimLeft(text, " \t"))]
+	if tab := bytes.IndexByte(indent, '\t'); tab >= 0 {
+		return s.errorf(s.at(line, tab+1), "bad YAML: a tab indents this line").WithHint("indent with spaces")
+	}
+	return s.errorf(s.at(line, len(indent)+1), "bad YAML: %s", strings.TrimPrefix(e.Error(), m[0]))
+}
+
+// goodLines counts the lines at the start of a bad text that are good without
+// the rest; the line after them has the fault, or opens the bracket or quote
+// that is never closed. The line that the library names is that of the
+// enclosing mapping, often far above. Not ok means that looking costs too much.
+func goodLines(data []byte) (n int, ok bool) {
+	budget := 16 << 20 // bytes to parse, half a second
+	for n = bytes.Count(data, []byte("\n")); n > 0 && len(data) > 0; n-- {
+		data = data[:max(0, bytes.LastIndexByte(data[:len(data)-1], '\n')+1)]
+		if budget -= len(data); budget < 0 {
+			return 0, false
+		}
+		if wellFormed(data) {
+			return bytes.Count(data, []byte("\n")), true
+		}
+	}
+	return 0, true
+}
+
+func wellFormed(data []byte) bool {
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	for {
+		var n yaml.Node
+		if err := dec.Decode(&n); err != nil {
+			return errors.Is(err, io.EOF)
+		}
+	}
 }
 
 // invalidUTF8 gives the offset of the first byte that is not UTF-8, or -1.

@@ -23,12 +23,13 @@ type walker struct {
 	src    *source
 	errs   errlist.List
 	pos    map[string]diag.Position // path to where its value stands
+	keyPos map[string]diag.Position // path to where its free key stands
 	bad    map[string]bool          // paths whose value could not be taken
 	values int
 }
 
 func newWalker(src *source) *walker {
-	return &walker{src: src, pos: map[string]diag.Position{}, bad: map[string]bool{}}
+	return &walker{src: src, pos: map[string]diag.Position{}, keyPos: map[string]diag.Position{}, bad: map[string]bool{}}
 }
 
 // fail notes an error about the value at path.
@@ -129,6 +130,7 @@ func (w *walker) mapping(n *yaml.Node, path string, v reflect.Value) {
 	v.Set(reflect.MakeMap(v.Type()))
 	w.keys(n, path, func(key, val *yaml.Node) bool {
 		elem := reflect.New(v.Type().Elem()).Elem()
+		w.keyPos[index(path, key.Value)] = w.src.of(key)
 		ok := w.value(val, index(path, key.Value), elem, rules{})
 		v.SetMapIndex(reflect.ValueOf(key.Value), elem)
 		return ok

@@ -97,6 +97,9 @@ func (r *run) result(ctx context.Context) *Result {
 	for _, host := range r.hosts() {
 		res := event.HostResult{Host: host, Status: event.OK}
 		if err, bad := r.cfg.Unreachable[host]; bad {
+			if err == nil {
+				err = diag.New(diag.Unreachable, "connect", "no connection")
+			}
 			d := about(err, graph.Step{Host: host})
 			res.Status, res.Error = event.Unreachable, d
 			out.Errors = append(out.Errors, d)

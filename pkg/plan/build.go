@@ -1,7 +1,180 @@
 package plan
 
+import (
+	"fmt"
+	"slices"
+
+	"kforge.dev/kforge/pkg/diag"
+	"kforge.dev/kforge/pkg/facts"
+	"kforge.dev/kforge/pkg/graph"
+	"kforge.dev/kforge/pkg/inventory"
+	"kforge.dev/kforge/pkg/kubeadm"
+	"kforge.dev/kforge/pkg/node"
+	"kforge.dev/kforge/pkg/spec"
+)
+
 // Build gives the steps that bring the hosts and the cluster to what the
 // inventory asks for.
+//
+// Each host has a chain of its own, and only true edges cross over: a worker
+// joins when the API answers, not when all hosts are prepared; a node is ready
+// when the pod network is there. Steps of hosts are always part of the plan,
+// since the executor observes and finds nothing to do; only joining, which
+// needs a token, is there when somebody has to join.
 func Build(in Input) (*Plan, error) {
-	return &Plan{}, nil
+	b, err := newBuilder(in)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range b.hosts {
+		if err := b.prepare(h); err != nil {
+			return nil, err
+		}
+	}
+	if b.control == nil {
+		b.withoutControlPlane()
+		return &Plan{Steps: b.steps, Notes: b.notes}, nil
+	}
+	if err := b.initialize(b.control); err != nil {
+		return nil, err
+	}
+	if err := b.network(); err != nil {
+		return nil, err
+	}
+	if err := b.join(); err != nil {
+		return nil, err
+	}
+	if err := b.settle(); err != nil {
+		return nil, err
+	}
+	return &Plan{Steps: b.steps, Notes: b.notes}, nil
+}
+
+// host is a reachable host with everything that its steps are made from.
+type host struct {
+	inventory.ResolvedHost
+	facts  *facts.Host
+	node   node.Input
+	images []spec.Image
+	ip     string
+	last   string // id of the last step of its chain
+}
+
+// joined tells whether the host is a node and was not left half-way.
+func (h *host) joined() bool {
+	if h.ControlPlane() {
+		return h.facts.Kubernetes.AdminConf && !slices.Contains(h.facts.Kubernetes.Interrupted, kubeadm.InitID)
+	}
+	return h.facts.Kubernetes.KubeletConf && !slices.Contains(h.facts.Kubernetes.Interrupted, kubeadm.JoinID)
+}
+
+type builder struct {
+	in      Input
+	hosts   []*host // reachable, in the inventory's order
+	control *host   // nil when it cannot be reached
+	missing []string
+	steps   []graph.Step
+	notes   []Note
+}
+
+func newBuilder(in Input) (*builder, error) {
+	const op = "plan"
+	b := &builder{in: in}
+	switch planes := in.Cluster.ControlPlanes(); {
+	case len(planes) == 0:
+		return nil, diag.New(diag.Invalid, op, "the inventory has no control plane").
+			WithHint("give one host the role control-plane")
+	case len(planes) > 1:
+		return nil, diag.New(diag.Unsupported, op, "%d control planes: this version makes clusters with one", len(planes)).
+			WithHint("give the role control-plane to one host")
+	}
+	for _, h := range in.Cluster.Hosts {
+		f := in.Facts[h.Name]
+		if f == nil {
+			if in.Unreachable[h.Name] == nil {
+				return nil, diag.New(diag.Internal, op, "neither facts nor an error of the host").On(h.Name)
+			}
+			b.missing = append(b.missing, h.Name)
+			b.notes = append(b.notes, Note{
+				Host: h.Name, Message: "left as it is: it cannot be reached", Err: in.Unreachable[h.Name],
+			})
+			continue
+		}
+		one, err := b.newHost(h, f)
+		if err != nil {
+			return nil, err
+		}
+		b.hosts = append(b.hosts, one)
+		if h.ControlPlane() {
+			b.control = one
+		}
+	}
+	return b, nil
+}
+
+func (b *builder) newHost(h inventory.ResolvedHost, f *facts.Host) (*host, error) {
+	on := func(err error) error {
+		return diag.Wrap(diag.KindOf(err), "plan", err).On(h.Name)
+	}
+	address := node.FindAddress(h, f)
+	if address.IP == "" {
+		return nil, diag.New(diag.Unsupported, "plan", "no address for the node: no interface has %s, and none has a default route", h.Address).
+			On(h.Name).WithHint("write nodeIP for the host into the inventory")
+	}
+	role := inventory.RoleWorker
+	if h.ControlPlane() {
+		role = inventory.RoleControlPlane
+	}
+	images, err := b.in.Artifacts.Images(role, f.Kernel.Arch)
+	if err != nil {
+		return nil, on(err)
+	}
+	pause, ok := kubeadm.Image(images, "pause")
+	if !ok {
+		return nil, on(diag.New(diag.NotFound, "find images", "no pause image for %s", f.Kernel.Arch))
+	}
+	n := node.Input{
+		Host: h, Facts: f, Cluster: b.in.Cluster, PauseImage: pause, FallbackDNS: b.in.FallbackDNS,
+	}
+	for _, want := range []struct {
+		name string
+		into *node.Artifact
+	}{
+		{"containerd", &n.Containerd},
+		{"runc", &n.Runc},
+		{"cni-plugins", &n.CNIPlugins},
+		{"kubelet", &n.Kubelet},
+		{"kubeadm", &n.Kubeadm},
+		{"kubectl", &n.Kubectl},
+	} {
+		want.into.Blob, want.into.Version, err = b.in.Artifacts.File(want.name, f.Kernel.Arch)
+		if err != nil {
+			return nil, on(err)
+		}
+	}
+	return &host{ResolvedHost: h, facts: f, node: n, images: images, ip: address.IP}, nil
+}
+
+func (b *builder) note(host, hint, format string, args ...any) {
+	b.notes = append(b.notes, Note{Host: host, Hint: hint, Message: fmt.Sprintf(format, args...)})
+}
+
+// add puts a step of a host behind the last one of its chain.
+func (b *builder) add(h *host, name, phase, class, title string, work any, needs ...string) {
+	if h.last != "" {
+		needs = append([]string{h.last}, needs...)
+	}
+	h.last = h.Name + "/" + name
+	b.steps = append(b.steps, graph.Step{
+		ID: h.last, Host: h.Name, Phase: phase, Class: class, Title: title, Needs: needs, Work: work,
+	})
+}
+
+// addCluster puts a step of the cluster and gives its id.
+func (b *builder) addCluster(name, phase, title string, work *spec.KubeWork, needs ...string) string {
+	id := "cluster/" + name
+	b.steps = append(b.steps, graph.Step{
+		ID: id, Phase: phase, Class: ClassKube, Title: title, Needs: needs, Work: work,
+	})
+	return id
 }

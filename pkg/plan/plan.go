@@ -53,6 +53,10 @@ type LiveNode struct {
 	Labels map[string]string
 }
 
+// A Step's Work is a *spec.HostWork or a *spec.KubeWork, and that alone decides
+// who executes it: waiting for a host's Node is KubeWork with Step.Host set, so
+// that it counts for the host.
+
 // Plan is the outcome: the steps, and what a person should know besides.
 type Plan struct {
 	// Steps in a stable order in which every need comes before its user.
@@ -85,4 +89,7 @@ const (
 	ClassInit  = "init"
 	ClassJoin  = "join"
 	ClassKube  = "kube"
+	// ClassWait only watches the API: a limit would make hosts wait for the
+	// slowest.
+	ClassWait = "wait"
 )

@@ -1,0 +1,78 @@
+package kubeadm
+
+import (
+	bootstraptoken "k8s.io/kubernetes/cmd/kubeadm/app/apis/bootstraptoken/v1"
+
+	"kforge.dev/kforge/pkg/node"
+	"kforge.dev/kforge/pkg/spec"
+)
+
+// IDs of the two commands, which facts name when one was interrupted.
+const (
+	InitID = "command kubeadm init"
+	JoinID = "command kubeadm join"
+)
+
+// Files that are there when init or join is done.
+const (
+	AdminConf   = "/etc/kubernetes/admin.conf"
+	KubeletConf = "/etc/kubernetes/kubelet.conf"
+)
+
+// kubeadm looks for kubelet, losetup, mount and the like on PATH, and a login
+// by sudo may leave out the sbin folders.
+const path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// reset is what goes before a second try: the first never came to its end, so
+// there is nothing of value yet. It stops the kubelet and the containers and
+// empties /etc/kubernetes/{manifests,pki}, its kubeconfigs, /var/lib/kubelet
+// and /var/lib/etcd. It leaves CNI configuration and packet filter rules, which
+// do a new init no harm, and our files.
+var reset = []string{node.KubeadmBinary, "reset", "--force", "--cri-socket", node.CRISocket}
+
+// Init gives the command that makes the first control plane.
+func Init(in Input) (spec.Resource, error) {
+	config, err := InitConfig(in)
+	if err != nil {
+		return spec.Resource{}, err
+	}
+	return spec.Resource{
+		ID: InitID, Why: "the cluster begins here",
+		Command: &spec.Command{
+			Argv:           []string{node.KubeadmBinary, "init", "--config", "@{config}", "--skip-token-print"},
+			Env:            []string{path},
+			Inputs:         map[string]spec.Secret{"config": config},
+			Unless:         []string{AdminConf},
+			Recover:        reset,
+			TimeoutSeconds: node.Scale(600, in.Host.TimeoutScale),
+			Hint: "look at the control plane's containers: `crictl ps -a`, and at `journalctl -u kubelet`; " +
+				"then run the same again: what was half done is reset first",
+		},
+	}, nil
+}
+
+// Join gives the command that makes a worker. It needs the values join-token
+// and ca-hash.
+func Join(in Input) (spec.Resource, error) {
+	config, err := JoinConfig(in)
+	if err != nil {
+		return spec.Resource{}, err
+	}
+	return spec.Resource{
+		ID: JoinID, Why: "the host becomes a node",
+		Command: &spec.Command{
+			Argv:           []string{node.KubeadmBinary, "join", "--config", "@{config}"},
+			Env:            []string{path},
+			Inputs:         map[string]spec.Secret{"config": config},
+			Unless:         []string{KubeletConf},
+			Recover:        reset,
+			TimeoutSeconds: node.Scale(420, in.Host.TimeoutScale),
+			Hint: "can the host reach the API at " + in.APIServer + "? look at `journalctl -u kubelet` on it; " +
+				"then run the same again: what was half done is reset first",
+		},
+	}, nil
+}
+
+func standIn() *bootstraptoken.BootstrapTokenString {
+	return &bootstraptoken.BootstrapTokenString{ID: "abcdef", Secret: "0123456789abcdef"}
+}

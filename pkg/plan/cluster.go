@@ -1,0 +1,165 @@
+package plan
+
+import (
+	"math"
+	"slices"
+	"strings"
+
+	"kforge.dev/kforge/pkg/addon"
+	"kforge.dev/kforge/pkg/diag"
+	"kforge.dev/kforge/pkg/graph"
+	"kforge.dev/kforge/pkg/kubeadm"
+	"kforge.dev/kforge/pkg/spec"
+)
+
+// Ids of the cluster's steps that others need.
+const (
+	apiStep     = "cluster/api"
+	networkStep = "cluster/flannel"
+)
+
+// tokenSeconds is how long a join token lives: a slow fleet joins within it.
+const tokenSeconds = 3600
+
+// network adds the pod network. It waits for the control plane's images, not
+// for any worker.
+func (b *builder) network() error {
+	if b.keepNetwork() {
+		b.note("", "run the same again when they answer, or write spec.network.cni.mtu",
+			"the pod network is left as it is: its MTU follows from all hosts, and %s cannot be reached",
+			strings.Join(b.missing, ", "))
+		return nil
+	}
+	image, ok := kubeadm.Image(b.control.images, "flannel")
+	plugin, ok2 := kubeadm.Image(b.control.images, "flannel-cni-plugin")
+	if !ok || !ok2 {
+		return diag.New(diag.NotFound, "plan pod network", "no flannel images among the artifacts")
+	}
+	objects, err := addon.Flannel(addon.FlannelInput{
+		PodCIDR: b.in.Cluster.PodCIDR, Backend: b.in.Cluster.CNI.Backend,
+		MTU:      addon.PodMTU(b.in.Cluster, b.in.Facts),
+		NFTables: kubeadm.ProxyMode(b.in.Facts) == "nftables",
+		Image:    image, CNIPluginImage: plugin,
+	})
+	if err != nil {
+		return err
+	}
+	b.addCluster("flannel", PhaseAddons, "pod network: flannel", &spec.KubeWork{Objects: objects},
+		apiStep, b.control.Name+"/images-addons")
+	return nil
+}
+
+// keepNetwork tells whether the pod network runs already and must not be
+// judged by a part of the hosts. A Ready node shows that it runs.
+func (b *builder) keepNetwork() bool {
+	return len(b.missing) > 0 && b.in.Live != nil &&
+		slices.ContainsFunc(b.in.Live.Nodes, func(n LiveNode) bool { return n.Ready })
+}
+
+// join adds the workers' ends: those that have to join do, each as soon as it
+// is prepared and the API answers; the others only keep their kubelet right.
+func (b *builder) join() error {
+	var joining, stale []string
+	for _, h := range b.hosts {
+		if h == b.control || h.joined() {
+			continue
+		}
+		joining = append(joining, h.Name)
+		if b.live(h.Name) {
+			stale = append(stale, h.Name)
+		}
+	}
+	var token, forget string
+	if len(stale) > 0 {
+		forget = b.addCluster("forget-nodes", PhaseJoin, "forget nodes whose hosts have not joined: "+strings.Join(stale, ", "),
+			&spec.KubeWork{ForgetNodes: stale}, apiStep)
+	}
+	if len(joining) > 0 {
+		token = b.addCluster("join-token", PhaseJoin, "join token", &spec.KubeWork{JoinToken: &spec.JoinToken{
+			TTLSeconds: tokenSeconds, Description: "made by kforge to join " + strings.Join(joining, ", "),
+		}}, apiStep)
+	}
+	for _, h := range b.hosts {
+		if h == b.control {
+			continue
+		}
+		if slices.Contains(joining, h.Name) {
+			needs := []string{token}
+			if slices.Contains(stale, h.Name) {
+				needs = append(needs, forget)
+			}
+			command, err := kubeadm.Join(b.kubeadm(h))
+			if err != nil {
+				return err
+			}
+			b.add(h, "join", PhaseJoin, ClassJoin, "join the cluster", &spec.HostWork{
+				Resources: []spec.Resource{command},
+				Values:    []string{spec.ValueJoinToken, spec.ValueCAHash},
+			}, needs...)
+		}
+		b.running(h)
+	}
+	return nil
+}
+
+func (b *builder) live(name string) bool {
+	return b.in.Live != nil && slices.ContainsFunc(b.in.Live.Nodes, func(n LiveNode) bool { return n.Name == name })
+}
+
+// settle adds the end: each node ready and labelled on its own account, then
+// the cluster's own services.
+func (b *builder) settle() error {
+	needs := []string{apiStep}
+	if !b.keepNetwork() {
+		needs = append(needs, networkStep)
+	}
+	var ready []string
+	slowest := 1.0
+	for _, h := range b.hosts {
+		slowest = math.Max(slowest, h.TimeoutScale)
+		b.add(h, "ready", PhaseJoin, ClassWait, "node is ready", &spec.KubeWork{Ready: []spec.Ready{{
+			Kind: "Node", Name: h.Name, TimeoutSeconds: b.readySeconds(h.TimeoutScale),
+		}}}, needs...)
+		ready = append(ready, h.last)
+		labels, ok, err := addon.Labels(h.ResolvedHost)
+		if err != nil {
+			return err
+		}
+		if ok {
+			b.add(h, "labels", PhaseJoin, ClassKube, "node's labels", &spec.KubeWork{Objects: []spec.Object{labels}})
+		}
+	}
+	services := []spec.Ready{{
+		Kind: "Deployment", Namespace: "kube-system", Name: "coredns", TimeoutSeconds: b.readySeconds(slowest),
+	}}
+	if b.wholeNetwork() {
+		services = append(services, spec.Ready{
+			Kind: "DaemonSet", Namespace: addon.FlannelNamespace, Name: addon.FlannelDaemonSet,
+			TimeoutSeconds: b.readySeconds(slowest),
+		})
+	}
+	b.steps = append(b.steps, graph.Step{
+		ID: "cluster/ready", Phase: PhaseAddons, Class: ClassWait, Title: "cluster's services are ready",
+		Needs: needs, NeedsAny: ready, Work: &spec.KubeWork{Ready: services},
+	})
+	return nil
+}
+
+// wholeNetwork tells whether flannel can be ready everywhere: with a node that
+// is out of reach, or of which the inventory knows nothing, it never is.
+func (b *builder) wholeNetwork() bool {
+	if len(b.missing) > 0 {
+		return false
+	}
+	if b.in.Live == nil {
+		return true
+	}
+	return !slices.ContainsFunc(b.in.Live.Nodes, func(n LiveNode) bool {
+		return !n.Ready && !slices.ContainsFunc(b.hosts, func(h *host) bool { return h.Name == n.Name })
+	})
+}
+
+func (b *builder) readySeconds(scale float64) int {
+	seconds := b.in.Cluster.Ready.Seconds() * math.Max(scale, 1)
+	return int(math.Ceil(seconds))
+}

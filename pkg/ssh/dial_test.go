@@ -103,6 +103,7 @@ func TestManyDialsAtOnce(t *testing.T) {
 	again := b.dialer() // every key was recorded once
 	again.cfg.HostKeys, again.known.strict = Strict, true
 	for _, s := range servers {
+		s.SetFaults(sshtest.Faults{})
 		if _, err := again.Dial(t.Context(), target(s)); err != nil {
 			t.Fatal(err)
 		}

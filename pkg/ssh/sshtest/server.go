@@ -47,7 +47,9 @@ type Stats struct {
 	Execs       int64
 	SFTP        int64 // SFTP sessions
 	Tunnels     int64 // direct-tcpip channels
-	MaxOpening  int64 // most connections at once that had not signed in yet
+	// GlobalRequests are requests outside channels, as keep-alives are.
+	GlobalRequests int64
+	MaxOpening     int64 // most connections at once that had not signed in yet
 }
 
 // Server is one SSH server. It starts with [Start] or [New].
@@ -58,7 +60,7 @@ type Server struct {
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup
 
-	connections, signIns, sessions, execs, sftps, tunnels, opening, maxOpening atomic.Int64
+	connections, signIns, sessions, execs, sftps, tunnels, opening, maxOpening, globals atomic.Int64
 
 	mu     sync.Mutex
 	closed bool
@@ -148,7 +150,7 @@ func (s *Server) now() Faults {
 func (s *Server) Stats() Stats {
 	return Stats{
 		Connections: s.connections.Load(), SignIns: s.signIns.Load(), Sessions: s.sessions.Load(), Execs: s.execs.Load(),
-		SFTP: s.sftps.Load(), Tunnels: s.tunnels.Load(), MaxOpening: s.maxOpening.Load(),
+		SFTP: s.sftps.Load(), Tunnels: s.tunnels.Load(), MaxOpening: s.maxOpening.Load(), GlobalRequests: s.globals.Load(),
 	}
 }
 
@@ -242,7 +244,14 @@ func (s *Server) converse(c net.Conn, f Faults, host *Key) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	wg.Go(func() { cssh.DiscardRequests(reqs) })
+	wg.Go(func() {
+		for r := range reqs {
+			s.globals.Add(1)
+			if r.WantReply {
+				_ = r.Reply(false, nil)
+			}
+		}
+	})
 	var open atomic.Int64
 	for nc := range chans {
 		f := s.now()

@@ -98,7 +98,7 @@ func TestValid(t *testing.T) {
 			t.Fatal(err)
 		}
 		var b strings.Builder
-		for _, row := range append(c.Table(), c.Show().Table()...) {
+		for _, row := range append(c.Summary(), c.Table()...) {
 			fmt.Fprintln(&b, strings.Join(row, " | "))
 		}
 		for _, w := range warnings {
@@ -184,7 +184,7 @@ func FuzzDecode(f *testing.F) {
 			checkPosition(t, data, e)
 		}
 		if c != nil {
-			c.Show().Table()
+			c.Table()
 		}
 	})
 }

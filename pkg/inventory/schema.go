@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-//go:generate go test -run TestSchemaIsCurrent -update .
+//go:generate go test -run "TestSchemaIsCurrent|TestDocsAreCurrent" -update .
 
 //go:embed schema.json
 var schema []byte

@@ -124,9 +124,12 @@ func (v View) Table() [][]string {
 	return rows
 }
 
-// Table gives the hosts in short, one row each, with a header. An empty value
+// Table is that of the view: every setting with its origin.
+func (c *Cluster) Table() [][]string { return c.Show().Table() }
+
+// Summary gives the hosts in short, one row each, with a header. An empty value
 // is one that ~/.ssh/config or the host decides.
-func (c *Cluster) Table() [][]string {
+func (c *Cluster) Summary() [][]string {
 	rows := [][]string{{"NAME", "ROLES", "ADDRESS", "USER", "PORT", "CLASS"}}
 	for _, h := range c.Hosts {
 		port := ""

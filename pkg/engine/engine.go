@@ -104,7 +104,11 @@ func newRun(cfg Config) *run {
 
 // loop is the only one to touch the scheduler.
 func (r *run) loop(ctx context.Context) {
-	r.cfg.Sink(event.Event{Event: event.Graph, Total: int64(r.cfg.Graph.Len()), Hosts: r.cfg.Graph.Hosts()})
+	steps := make(map[string]int)
+	for _, s := range r.cfg.Graph.Steps() {
+		steps[s.Host]++
+	}
+	r.cfg.Sink(event.Event{Event: event.Graph, Total: int64(r.cfg.Graph.Len()), Hosts: r.cfg.Graph.Hosts(), Steps: steps})
 	stop, canceled := r.cfg.Stop, ctx.Done()
 	for !r.sched.Finished() {
 		// What was asked before the loop came round counts before new work.

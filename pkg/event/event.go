@@ -17,7 +17,7 @@ const (
 	RunStart  Type = "run-start"  // Command, Cluster, Hosts, Version
 	HostState Type = "host"       // Host is now in State; Error when unreachable
 	Phase     Type = "phase"      // the run as a whole enters Title (connect, facts, plan, apply)
-	Graph     Type = "graph"      // Total steps are to be done; Hosts has the order
+	Graph     Type = "graph"      // Total steps are to be done, Steps by host; Hosts has the order
 	StepStart Type = "step-start" // Step of Host begins: Title
 	Progress  Type = "progress"   // Step: Title now, Done of Total bytes when known
 	Output    Type = "output"     // a line printed by a command of Step: Text
@@ -39,6 +39,13 @@ const (
 	Skipped     Status = "skipped" // because of something else that failed, or the run was stopped
 )
 
+// States of a host while it is connected. Any other state is work in progress,
+// named for a person: "connecting", "installing the agent", "reading facts".
+const (
+	StateReady       = "ready"
+	StateUnreachable = "unreachable"
+)
+
 // Event is one thing that happened. Which fields are set depends on Event.
 type Event struct {
 	Seq   int       `json:"seq"`
@@ -50,6 +57,8 @@ type Event struct {
 	Cluster string   `json:"cluster,omitempty"`
 	Version string   `json:"version,omitempty"`
 	Hosts   []string `json:"hosts,omitempty"`
+	// Steps is how many steps each host has; "" is the cluster.
+	Steps map[string]int `json:"steps,omitempty"`
 
 	Host  string `json:"host,omitempty"` // "" is the cluster
 	State string `json:"state,omitempty"`

@@ -1,7 +1,11 @@
 package ui
 
 import (
+	"encoding/json"
+	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"kforge.dev/kforge/pkg/spec"
 )
@@ -9,7 +13,7 @@ import (
 // PlanItem is one change that a plan makes.
 type PlanItem struct {
 	Host   string // "" is the cluster
-	Step   string
+	Step   string // id
 	Title  string // of the step
 	Change spec.Change
 }
@@ -17,12 +21,217 @@ type PlanItem struct {
 // PlanView is a plan to be shown, in the order in which it would be applied.
 type PlanView struct {
 	Items []PlanItem
-	Hosts int // in the inventory
+	Hosts int // in the inventory, with or without changes
 }
 
-// Plan shows a plan to a person.
-func Plan(w io.Writer, v PlanView, o Options) error { return plan(w, v, o) }
+// PlanSummary counts a plan's changes.
+type PlanSummary struct {
+	Create  int `json:"create"`
+	Update  int `json:"update"`
+	Delete  int `json:"delete"`
+	Start   int `json:"start"`
+	Stop    int `json:"stop"`
+	Restart int `json:"restart"`
+	Run     int `json:"run"`
+	Load    int `json:"load"`
+	Import  int `json:"import"`
+	Hosts   int `json:"hosts"`   // with changes
+	Objects int `json:"objects"` // changes in the cluster, not in the counts above
+}
+
+// Summary counts the changes: those of hosts by action, those of the cluster.
+func (v PlanView) Summary() PlanSummary {
+	var s PlanSummary
+	hosts := make(map[string]bool)
+	counts := map[spec.Action]*int{
+		spec.Create: &s.Create, spec.Update: &s.Update, spec.Delete: &s.Delete, spec.Start: &s.Start, spec.Stop: &s.Stop,
+		spec.Restart: &s.Restart, spec.Run: &s.Run, spec.Load: &s.Load, spec.Import: &s.Import,
+	}
+	for _, i := range v.Items {
+		if i.Host == "" {
+			s.Objects++
+			continue
+		}
+		hosts[i.Host] = true
+		if n := counts[i.Change.Action]; n != nil {
+			*n++
+		}
+	}
+	s.Hosts = len(hosts)
+	return s
+}
 
 // MarshalJSON gives the plan to programs:
 // {"changes":[{"host":..,"step":..,"change":{...}}],"summary":{...}}.
-func (v PlanView) MarshalJSON() ([]byte, error) { return planJSON(v) }
+func (v PlanView) MarshalJSON() ([]byte, error) {
+	type item struct {
+		Host   string      `json:"host"`
+		Step   string      `json:"step"`
+		Title  string      `json:"title,omitempty"`
+		Change spec.Change `json:"change"`
+	}
+	out := struct {
+		Changes []item      `json:"changes"`
+		Summary PlanSummary `json:"summary"`
+	}{Changes: make([]item, len(v.Items)), Summary: v.Summary()}
+	for n, i := range v.Items {
+		out.Changes[n] = item(i)
+	}
+	return json.Marshal(out)
+}
+
+// PlanJSON writes the plan for programs, indented.
+func PlanJSON(w io.Writer, v PlanView) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// Plan shows a plan to a person. A change that several hosts share is shown
+// once, under the step and the hosts that it belongs to.
+func Plan(w io.Writer, v PlanView, o Options) error {
+	st := style{o}
+	var b strings.Builder
+	for _, s := range sections(v.Items) {
+		head := clean(s.title)
+		if head == "" {
+			head = "changes"
+		}
+		fmt.Fprintf(&b, "%s  %s\n", st.paint(bold, head), st.paint(dim, "("+whose(s.hosts)+")"))
+		for _, c := range s.changes {
+			st.change(&b, c)
+		}
+		b.WriteByte('\n')
+	}
+	b.WriteString(planLine(v) + "\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// section is what one step does equally on some hosts.
+type section struct {
+	title   string
+	hosts   []string
+	changes []spec.Change
+}
+
+// sections groups items by step and equal change, then puts together changes
+// that the same hosts share; all in order of first appearance.
+func sections(items []PlanItem) []*section {
+	type shared struct {
+		title  string
+		change spec.Change
+		hosts  []string
+	}
+	var all []*shared
+	byChange := make(map[string]*shared)
+	for _, i := range items {
+		raw, _ := json.Marshal(i.Change) // plain strings: cannot fail
+		key := fmt.Sprintf("%s\x00%t\x00%s", i.Title, i.Host == "", raw)
+		s := byChange[key]
+		if s == nil {
+			s = &shared{title: i.Title, change: i.Change}
+			byChange[key] = s
+			all = append(all, s)
+		}
+		if !slices.Contains(s.hosts, i.Host) {
+			s.hosts = append(s.hosts, i.Host)
+		}
+	}
+	var out []*section
+	byHosts := make(map[string]*section)
+	for _, s := range all {
+		key := s.title + "\x00" + strings.Join(s.hosts, "\x00")
+		sec := byHosts[key]
+		if sec == nil {
+			sec = &section{title: s.title, hosts: s.hosts}
+			byHosts[key] = sec
+			out = append(out, sec)
+		}
+		sec.changes = append(sec.changes, s.change)
+	}
+	return out
+}
+
+func whose(hosts []string) string {
+	switch {
+	case len(hosts) == 1 && hosts[0] == "":
+		return "cluster"
+	case len(hosts) == 1:
+		return place(hosts[0])
+	}
+	return count(len(hosts), "host") + ": " + hostList(hosts)
+}
+
+func (st style) change(b *strings.Builder, c spec.Change) {
+	sign, tint, word := st.action(c.Action)
+	line := "  " + st.paint(tint, sign) + " " + word + clean(c.Resource)
+	if c.Detail != "" {
+		line += "  " + clean(c.Detail)
+	}
+	if c.Pending != "" {
+		line += "  " + st.paint(dim, "("+clean(pending(c.Pending))+")")
+	}
+	b.WriteString(line + "\n")
+	if c.Why != "" {
+		b.WriteString("      " + st.paint(dim, "why: "+clean(c.Why)) + "\n")
+	}
+	for line := range strings.Lines(c.Diff) {
+		line = clean(line)
+		tint := none
+		switch {
+		case strings.HasPrefix(line, "+++"), strings.HasPrefix(line, "---"):
+			tint = dim
+		case strings.HasPrefix(line, "+"):
+			tint = green
+		case strings.HasPrefix(line, "-"):
+			tint = red
+		case strings.HasPrefix(line, "@@"):
+			tint = cyan
+		}
+		b.WriteString("        " + st.paint(tint, line) + "\n")
+	}
+}
+
+// pending says when a value will be known, whether the change names only the
+// step or says the whole of it.
+func pending(p string) string {
+	if strings.Contains(p, "known") {
+		return p
+	}
+	return "known after " + strings.TrimPrefix(p, "after ")
+}
+
+func planLine(v PlanView) string {
+	if len(v.Items) == 0 {
+		if v.Hosts == 1 {
+			return "Plan: nothing to do, the host is as it should be"
+		}
+		return fmt.Sprintf("Plan: nothing to do, %s are as they should be", count(v.Hosts, "host"))
+	}
+	s := v.Summary()
+	var parts []string
+	for _, p := range []struct {
+		n    int
+		what string
+	}{
+		{s.Create, "create"}, {s.Update, "change"}, {s.Delete, "delete"}, {s.Import, "import"}, {s.Load, "load"},
+		{s.Start, "start"}, {s.Stop, "stop"}, {s.Restart, "restart"}, {s.Run, "run"},
+	} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d to %s", p.n, p.what))
+		}
+	}
+	line := "Plan: "
+	if len(parts) > 0 {
+		line += strings.Join(parts, ", ") + " on " + count(s.Hosts, "host")
+		if s.Objects > 0 {
+			line += "; "
+		}
+	}
+	if s.Objects > 0 {
+		line += count(s.Objects, "object") + " in the cluster"
+	}
+	return line
+}

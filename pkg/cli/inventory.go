@@ -116,7 +116,7 @@ func (a *app) init() *cobra.Command {
 				return err
 			}
 			text := inventory.Starter(name, targets)
-			if _, _, err := inventory.Decode(out, ".", text); err != nil {
+			if _, _, _, err := inventory.Decode(out, ".", text); err != nil {
 				return err
 			}
 			if out == "-" {

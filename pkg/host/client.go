@@ -26,7 +26,7 @@ type client struct {
 	err     error // why the stream ended, once it has
 	ended   chan struct{}
 
-	mutating atomic.Int64 // mutating requests sent
+	mutating atomic.Int64 // requests sent that may change what the host holds
 }
 
 type frame struct {
@@ -125,7 +125,7 @@ func (c *client) call(ctx context.Context, h wire.Header, body io.Reader, onEven
 	}
 	defer c.close(id)
 	h.ID = id
-	if h.Type.Mutating() {
+	if h.Type.Mutating() && h.Type != wire.TLock { // the lock changes nothing that outlives the agent
 		c.mutating.Add(1)
 	}
 	if err := c.w.Write(h, nil); err != nil {

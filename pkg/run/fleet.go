@@ -145,8 +145,7 @@ func (f *fleet) state(name, state string, err error) {
 	f.sink(e)
 }
 
-// mutating counts the mutating requests of the run. Taking the lock is one by
-// nature and changes nothing on the host that outlives the run: it is left out.
+// mutating counts the requests of the run that may change what hosts hold.
 func (f *fleet) mutating() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -67,6 +67,9 @@ func decode(file, dir, home string, data []byte) (*Inventory, *Cluster, []Warnin
 	}
 	w, inv := newWalker(src), &Inventory{}
 	w.value(root, "", reflect.ValueOf(inv).Elem(), rules{})
+	if w.values > maxValues {
+		return nil, nil, nil, w.errs.Err() // what was read is not the whole
+	}
 	c := resolve(inv, file, dir)
 	ch := &checker{w: w, inv: inv, c: c, home: home}
 	ch.cluster()

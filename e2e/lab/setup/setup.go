@@ -27,6 +27,7 @@ var tools = []tool{
 	{Package: "docker.io", Program: "docker"},
 	{Package: "mmdebstrap", Program: "mmdebstrap"},
 	{Package: "iptables", Program: "iptables"},
+	{Package: "iproute2", Program: "ip"},
 	{Package: "openssh-client", Program: "ssh"},
 	{Package: "gcc", Program: "gcc"},
 	{Package: "libc6-dev", File: "/usr/include/stdlib.h"},

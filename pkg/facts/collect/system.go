@@ -1,0 +1,181 @@
+package collect
+
+import (
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kforge.dev/kforge/pkg/facts"
+)
+
+const capSysResource = 24
+
+func (h *host) os() facts.OS {
+	rel := parseOSRelease(h.text("/etc/os-release"))
+	if len(rel) == 0 {
+		rel = parseOSRelease(h.text("/usr/lib/os-release"))
+	}
+	o := facts.OS{ID: rel["ID"], Version: rel["VERSION_ID"], Name: rel["PRETTY_NAME"]}
+	if rel["ID_LIKE"] != "" {
+		o.Like = strings.Fields(rel["ID_LIKE"])
+	}
+	// systemd makes this directory early, and only as the first process.
+	if h.exists("/run/systemd/system") {
+		o.Systemd = h.systemdVersion()
+	}
+	o.Container = h.line("/run/systemd/container")
+	return o
+}
+
+// systemdVersion finds the version without running anything: the private
+// library of systemd carries it in its name.
+func (h *host) systemdVersion() int {
+	for _, dir := range []string{
+		"/usr/lib/systemd", "/lib/systemd", "/usr/lib64/systemd",
+		"/usr/lib/x86_64-linux-gnu/systemd", "/lib/x86_64-linux-gnu/systemd",
+		"/usr/lib/aarch64-linux-gnu/systemd", "/lib/aarch64-linux-gnu/systemd",
+	} {
+		entries, err := os.ReadDir(h.path(dir))
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			if v := parseSystemdLib(e.Name()); v > 0 {
+				return v
+			}
+		}
+	}
+	return 1 // it runs, and does not tell
+}
+
+// parseSystemdLib reads libsystemd-shared-252.so, also -252.22-1~deb12u1.so and
+// -252-32.el9.so.
+func parseSystemdLib(name string) int {
+	rest, ok := strings.CutPrefix(name, "libsystemd-shared-")
+	if !ok {
+		return 0
+	}
+	end := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
+	if end < 0 {
+		return 0
+	}
+	v, err := strconv.Atoi(rest[:end])
+	if err != nil {
+		return 0
+	}
+	return v
+}
+
+func (h *host) kernel() facts.Kernel {
+	k := facts.Kernel{
+		Release:           h.line("/proc/sys/kernel/osrelease"),
+		Arch:              arch(),
+		Cgroup:            h.cgroup(),
+		Caps:              parseCaps(h.text("/proc/self/status")),
+		ConntrackWritable: h.opens("/proc/sys/net/netfilter/nf_conntrack_max", os.O_WRONLY),
+		KmsgReadable:      h.opens("/dev/kmsg", os.O_RDONLY|unix.O_NONBLOCK),
+		Modules:           parseModules(h.text("/proc/modules")),
+		LSM:               h.line("/sys/kernel/security/lsm"),
+	}
+	k.OOMScoreAdjLowerable = k.Caps&(1<<capSysResource) != 0
+	if k.LSM == "" && h.exists("/sys/fs/selinux/enforce") {
+		k.LSM = "selinux"
+	}
+	return k
+}
+
+// cgroup tells 2 only where the whole hierarchy is: a hybrid counts as 1.
+func (h *host) cgroup() int {
+	if h.live() {
+		var st unix.Statfs_t
+		if err := unix.Statfs("/sys/fs/cgroup", &st); err != nil {
+			return 0
+		}
+		if st.Type == unix.CGROUP2_SUPER_MAGIC {
+			return 2
+		}
+		return 1
+	}
+	switch {
+	case h.exists("/sys/fs/cgroup/cgroup.controllers"):
+		return 2
+	case h.exists("/sys/fs/cgroup"):
+		return 1
+	}
+	return 0
+}
+
+// opens tells whether a file can be opened; nothing is read or written.
+func (h *host) opens(p string, flags int) bool {
+	f, err := os.OpenFile(h.path(p), flags, 0)
+	if err != nil {
+		return false
+	}
+	f.Close()
+	return true
+}
+
+func (h *host) time(u units) facts.Time {
+	t := facts.Time{Unix: float64(time.Now().UnixNano()) / 1e9}
+	if h.live() {
+		var tx unix.Timex
+		if state, err := unix.Adjtimex(&tx); err == nil {
+			t.Synced = state != unix.TIME_ERROR && tx.Status&unix.STA_UNSYNC == 0
+			t.MaxErrorMicros = tx.Maxerror
+		}
+	}
+	for _, d := range []struct{ name, unit, run string }{
+		{"chrony", "chrony.service", "/run/chrony/chronyd.pid"},
+		{"chrony", "chronyd.service", "/run/chrony/chronyd.pid"},
+		{"ntpsec", "ntpsec.service", "/run/ntpd.pid"},
+		{"ntp", "ntp.service", "/run/ntpd.pid"},
+		{"ntp", "ntpd.service", "/run/ntpd.pid"},
+		{"systemd-timesyncd", "systemd-timesyncd.service", "/run/systemd/timesync"},
+	} {
+		if !u.has(d.unit) {
+			continue
+		}
+		active := h.unitActive(d.unit) || h.exists(d.run)
+		if t.Daemon == "" || active && !t.DaemonActive {
+			t.Daemon, t.DaemonActive = d.name, active
+		}
+	}
+	return t
+}
+
+func (h *host) swap() facts.Swap {
+	s := facts.Swap{Active: parseSwaps(h.text("/proc/swaps")), Fstab: parseFstabSwap(h.text("/etc/fstab"))}
+	for _, dir := range unitDirs {
+		entries, err := os.ReadDir(h.path(dir))
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			n := e.Name()
+			zram := n == "zramswap.service" || n == "zram-config.service" || n == "dphys-swapfile.service"
+			if e.IsDir() || slices.Contains(s.Units, n) || !zram && !strings.HasSuffix(n, ".swap") || h.masked(n) {
+				continue
+			}
+			if strings.Contains(h.text(dir+"/"+n), "SourcePath=/etc/fstab") {
+				continue // goes with the line of fstab
+			}
+			s.Units = append(s.Units, n)
+		}
+	}
+	if h.exists("/usr/lib/systemd/system-generators/zram-generator") {
+		for _, p := range []string{"/etc/systemd/zram-generator.conf", "/run/systemd/zram-generator.conf", "/usr/lib/systemd/zram-generator.conf"} {
+			if !h.exists(p) {
+				continue
+			}
+			if strings.Contains("\n"+h.text(p), "\n[zram") {
+				s.Units = append(s.Units, p)
+			}
+			break // the first file found is the one that counts
+		}
+	}
+	return s
+}

@@ -1,0 +1,118 @@
+package record
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Path gives the record of an owned path, nil when it is not ours.
+func (s Store) Path(path string) (*Path, error) {
+	var p Path
+	ok, err := s.load("files", path, &p)
+	if err != nil || !ok || p.Path != path {
+		return nil, err
+	}
+	return &p, nil
+}
+
+// Intend says durably that path is ours, before its content is put in place.
+func (s Store) Intend(p Path) error { return s.save("files", p.Path, p, true) }
+
+// Stamp records what the file at path looks like now that it holds the content
+// of p. Losing it in a crash costs a hash, so it is not made durable.
+func (s Store) Stamp(p Path, fi fs.FileInfo) error {
+	p.Stamp(fi)
+	return s.save("files", p.Path, p, false)
+}
+
+// Disown forgets an owned path.
+func (s Store) Disown(path string) error { return s.remove("files", path) }
+
+// Archive gives the record of an archive resource, nil when there is none.
+func (s Store) Archive(id string) (*Archive, error) {
+	var a Archive
+	ok, err := s.load("archives", id, &a)
+	if err != nil || !ok || a.ID != id {
+		return nil, err
+	}
+	return &a, nil
+}
+
+// SaveArchive replaces the record of an archive.
+func (s Store) SaveArchive(a Archive) error { return s.save("archives", a.ID, a, true) }
+
+// Unit gives the record of a unit, nil when there is none.
+func (s Store) Unit(name string) (*Unit, error) {
+	var u Unit
+	ok, err := s.load("units", name, &u)
+	if err != nil || !ok || u.Name != name {
+		return nil, err
+	}
+	return &u, nil
+}
+
+// SaveUnit replaces the record of a unit.
+func (s Store) SaveUnit(u Unit) error { return s.save("units", u.Name, u, true) }
+
+// Command gives the record of a command, nil when it never began.
+func (s Store) Command(id string) (*Command, error) {
+	var c Command
+	ok, err := s.load("commands", id, &c)
+	if err != nil || !ok || c.ID != id {
+		return nil, err
+	}
+	return &c, nil
+}
+
+// SaveCommand replaces the record of a command.
+func (s Store) SaveCommand(c Command) error { return s.save("commands", c.ID, c, true) }
+
+// Interrupted lists the ids of commands that began and did not end well.
+func (s Store) Interrupted() ([]string, error) {
+	entries, err := os.ReadDir(s.dir("commands"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), ".json") {
+			continue
+		}
+		raw, err := os.ReadFile(filepath.Join(s.dir("commands"), e.Name()))
+		if err != nil {
+			return ids, err
+		}
+		var c Command
+		if json.Unmarshal(raw, &c) == nil && c.Interrupted() {
+			ids = append(ids, c.ID)
+		}
+	}
+	return ids, nil
+}
+
+// Refused reports whether the kernel refused this item since the boot.
+func (s Store) Refused(bootID, item string) bool {
+	var r Refusals
+	ok, err := s.load("kernel", "refusals", &r)
+	return err == nil && ok && r.BootID == bootID && r.Items[item]
+}
+
+// Refuse records that the kernel refused this item in this boot.
+func (s Store) Refuse(bootID, item string) error {
+	var r Refusals
+	if ok, err := s.load("kernel", "refusals", &r); err != nil || !ok || r.BootID != bootID {
+		r = Refusals{BootID: bootID}
+	}
+	if r.Items == nil {
+		r.Items = map[string]bool{}
+	}
+	r.Items[item] = true
+	return s.save("kernel", "refusals", r, false)
+}

@@ -1,0 +1,172 @@
+package resource
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"kforge.dev/kforge/pkg/diag"
+	"kforge.dev/kforge/pkg/resource/record"
+)
+
+// tmpMark is in the name of every temporary file of ours.
+const tmpMark = ".kforge-tmp-"
+
+// writeAtomic puts src at path: a temporary file in the same directory, synced,
+// with mode and owner, renamed over it, directory synced. What src gives must
+// have the digest. before runs when the content is safe on disk, just before
+// the rename; its error stops the write.
+func writeAtomic(ctx context.Context, path string, mode fs.FileMode, uid, gid int, src io.Reader, digest string, before func() error) (err error) {
+	dir, base := filepath.Split(path)
+	sweepTemps(dir, base)
+	tmp := filepath.Join(dir, "."+base+tmpMark+rand.Text()[:8])
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(tmp)
+		}
+	}()
+	h := sha256.New()
+	if _, err := io.Copy(io.MultiWriter(f, h), &ctxReader{ctx, src}); err != nil {
+		return err
+	}
+	if got := "sha256:" + hex.EncodeToString(h.Sum(nil)); got != digest {
+		return diag.New(diag.Digest, "write "+path, "content has digest %s, want %s", got, digest)
+	}
+	if err := setOwner(tmp, uid, gid, mode); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := before(); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	return record.SyncDir(dir)
+}
+
+// sweepTemps removes what a crash left of earlier writes of the same file.
+func sweepTemps(dir, base string) {
+	old, err := filepath.Glob(filepath.Join(escapeGlob(dir), "."+escapeGlob(base)+tmpMark+"*"))
+	if err != nil {
+		return
+	}
+	for _, p := range old {
+		os.Remove(p)
+	}
+}
+
+func escapeGlob(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(s)
+}
+
+// linkAtomic puts a symbolic link at path, replacing what is there.
+func linkAtomic(path, target string) error {
+	dir, base := filepath.Split(path)
+	sweepTemps(dir, base)
+	tmp := filepath.Join(dir, "."+base+tmpMark+rand.Text()[:8])
+	if err := os.Symlink(target, tmp); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		os.Remove(tmp)
+		return err
+	}
+	return record.SyncDir(dir)
+}
+
+// mkdirs makes the missing parents of path, below root, with mode 0755 whatever
+// the umask.
+func mkdirs(root, path string) error {
+	dir := filepath.Dir(filepath.Join(root, path))
+	var missing []string
+	for d := dir; len(d) > len(filepath.Clean(root)); d = filepath.Dir(d) {
+		fi, err := os.Stat(d)
+		if err == nil {
+			if !fi.IsDir() {
+				return foreign(d, "no directory")
+			}
+			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		missing = append(missing, d)
+	}
+	for i := len(missing) - 1; i >= 0; i-- {
+		if err := os.Mkdir(missing[i], 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		if err := os.Chmod(missing[i], 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keepOriginal keeps the file that somebody else put at path beside it, once.
+func keepOriginal(path string) error {
+	if _, err := os.Lstat(path + origSuffix); err == nil {
+		return nil
+	}
+	// A hard link keeps content, mode, owner and times, and is atomic.
+	if err := os.Link(path, path+origSuffix); err == nil {
+		return record.SyncDir(filepath.Dir(path))
+	}
+	fi, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	uid, gid := owner(fi)
+	if err := writeAtomic(context.Background(), path+origSuffix, fi.Mode().Perm(), uid, gid,
+		strings.NewReader(string(raw)), digestOf(raw), func() error { return nil }); err != nil {
+		return fmt.Errorf("keeping %s: %w", path, err)
+	}
+	return nil
+}
+
+func owner(fi fs.FileInfo) (uid, gid int) {
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+		return int(st.Uid), int(st.Gid)
+	}
+	return 0, 0
+}
+
+// wrongOwner compares owners. Without root rights nothing can be given away, so
+// then owners are not looked at (tests on temporary roots).
+func wrongOwner(uid, gid, wantUID, wantGID int) bool {
+	return os.Geteuid() == 0 && (uid != wantUID || gid != wantGID)
+}
+
+// setOwner sets owner, then mode: chown clears bits.
+func setOwner(path string, uid, gid int, mode fs.FileMode) error {
+	if os.Geteuid() == 0 {
+		if err := os.Lchown(path, uid, gid); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(path, mode)
+}

@@ -1,0 +1,209 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"kforge.dev/kforge/pkg/diag"
+	"kforge.dev/kforge/pkg/spec"
+)
+
+var nodes = schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
+
+// Plan tells what Apply would change. It sends no mutating request: objects are
+// compared by dry run. What cannot be compared before an earlier step is done
+// (its namespace, kind or node does not exist yet) is told as pending.
+func (c *Cluster) Plan(ctx context.Context, w spec.KubeWork) ([]spec.Change, error) {
+	var changes []spec.Change
+	for _, name := range w.ForgetNodes {
+		node, err := c.node(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if node != nil {
+			changes = append(changes, forgetChange(name))
+		}
+	}
+	err := eachObject(w.Objects, func(o spec.Object, u *unstructured.Unstructured) error {
+		d, err := c.compare(ctx, o, u)
+		if why := pending(u, err); why != "" {
+			change, err := objectChange(o, nil, u)
+			if o.Merge {
+				change.Action = spec.Update
+			}
+			change.Pending = why
+			changes = append(changes, change)
+			return err
+		}
+		if err == nil && d != nil {
+			changes = append(changes, d.change)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if w.JoinToken != nil {
+		changes = append(changes, tokenChange(*w.JoinToken, ""))
+	}
+	return changes, nil
+}
+
+// pending says what has to come before an object can be compared, "" for nothing.
+func pending(u *unstructured.Unstructured, err error) string {
+	switch {
+	case meta.IsNoMatchError(err):
+		return fmt.Sprintf("the cluster does not serve kind %s yet", u.GetKind())
+	case diag.KindOf(err) == diag.NotFound && u.GetKind() == "Node":
+		return fmt.Sprintf("node %s has not joined yet", u.GetName())
+	case diag.KindOf(err) == diag.NotFound && u.GetNamespace() != "":
+		return fmt.Sprintf("namespace %s does not exist yet", u.GetNamespace())
+	}
+	return ""
+}
+
+// Apply does the work in the order that spec.KubeWork tells. sink may be nil and
+// is never called concurrently. Changes made before an error, and values known
+// by then, are returned with it.
+func (c *Cluster) Apply(ctx context.Context, w spec.KubeWork, sink func(Event)) (changes []spec.Change, values map[string]string, err error) {
+	var mu sync.Mutex
+	tell := func(e Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		if sink != nil {
+			sink(e)
+		}
+	}
+	did := func(change spec.Change) {
+		changes = append(changes, change)
+		tell(Event{Message: past(change.Action) + " " + change.Resource, Change: &change})
+	}
+	ctx = context.WithValue(ctx, sinkKey{}, tell)
+
+	if w.WaitAPI {
+		if err := c.waitAPI(ctx, tell); err != nil {
+			return changes, values, err
+		}
+	}
+	for _, name := range w.ForgetNodes {
+		if err := c.forget(ctx, name, did); err != nil {
+			return changes, values, err
+		}
+	}
+	if err := c.applyAll(ctx, w.Objects, did); err != nil {
+		return changes, values, err
+	}
+	if w.JoinToken != nil {
+		var change spec.Change
+		if change, values, err = c.joinToken(ctx, *w.JoinToken, time.Now()); err != nil {
+			return changes, values, err
+		}
+		did(change)
+	}
+	return changes, values, c.waitAll(ctx, w.Ready, tell)
+}
+
+// past tense, for events.
+func past(a spec.Action) string {
+	switch a {
+	case spec.Create:
+		return "created"
+	case spec.Delete:
+		return "deleted"
+	default:
+		return "updated"
+	}
+}
+
+// applyAll applies objects in order, sending only what differs.
+func (c *Cluster) applyAll(ctx context.Context, objects []spec.Object, did func(spec.Change)) error {
+	newKinds := false
+	return eachObject(objects, func(o spec.Object, u *unstructured.Unstructured) error {
+		if newKinds {
+			if err := c.awaitKind(ctx, u); err != nil {
+				return err
+			}
+		}
+		d, err := c.converge(ctx, o, u)
+		if err != nil || d == nil {
+			return err
+		}
+		newKinds = newKinds || u.GetKind() == "CustomResourceDefinition"
+		did(d.change)
+		return nil
+	})
+}
+
+// converge compares an object and sends what differs; nil means that nothing did.
+// When somebody changed the object in between, it is compared again.
+func (c *Cluster) converge(ctx context.Context, o spec.Object, u *unstructured.Unstructured) (*difference, error) {
+	for attempt := 1; ; attempt++ {
+		d, err := c.compare(ctx, o, u)
+		if err != nil || d == nil {
+			return nil, err
+		}
+		err = d.send(ctx)
+		if err == nil {
+			return d, nil
+		}
+		if !apierrors.IsConflict(err) || attempt == 5 {
+			return nil, err
+		}
+	}
+}
+
+// eachObject hands every object of the manifests to do, in order.
+func eachObject(objects []spec.Object, do func(spec.Object, *unstructured.Unstructured) error) error {
+	for _, o := range objects {
+		docs, err := decode(o)
+		if err != nil {
+			return err
+		}
+		for _, u := range docs {
+			if err := prepare(u); err != nil {
+				return err
+			}
+			if err := do(o, u); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// node gives a Node, nil when there is none.
+func (c *Cluster) node(ctx context.Context, name string) (*unstructured.Unstructured, error) {
+	u, err := c.dynamic.Resource(nodes).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	return u, apiError(ctx, "look for node "+name, err)
+}
+
+func forgetChange(name string) spec.Change {
+	return spec.Change{Resource: "Node " + name, Action: spec.Delete, Why: "its host has not joined"}
+}
+
+// forget deletes a Node that exists. One that came back under the same name
+// meanwhile is another object and stays.
+func (c *Cluster) forget(ctx context.Context, name string, did func(spec.Change)) error {
+	node, err := c.node(ctx, name)
+	if err != nil || node == nil {
+		return err
+	}
+	uid := node.GetUID()
+	err = c.dynamic.Resource(nodes).Delete(ctx, name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return apiError(ctx, "delete node "+name, err)
+	}
+	did(forgetChange(name))
+	return nil
+}

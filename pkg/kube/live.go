@@ -1,0 +1,63 @@
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"sort"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/version"
+
+	"kforge.dev/kforge/pkg/kube/live"
+)
+
+// Live asks for version and nodes, one request each.
+func (c *Cluster) Live(ctx context.Context) (*Live, error) {
+	raw, err := c.raw.Get().AbsPath("/version").DoRaw(ctx)
+	if err != nil {
+		return nil, apiError(ctx, "ask for the cluster's version", err)
+	}
+	var v version.Info
+	if err := json.Unmarshal(raw, &v); err != nil {
+		return nil, apiError(ctx, "ask for the cluster's version", err)
+	}
+	raw, err = c.raw.Get().AbsPath("/api/v1/nodes").SetHeader("Accept", "application/json").DoRaw(ctx)
+	if err != nil {
+		return nil, apiError(ctx, "list nodes", err)
+	}
+	var nodes corev1.NodeList
+	if err := json.Unmarshal(raw, &nodes); err != nil {
+		return nil, apiError(ctx, "list nodes", err)
+	}
+	state := &Live{Version: v.GitVersion}
+	for _, n := range nodes.Items {
+		state.Nodes = append(state.Nodes, liveNode(&n))
+	}
+	sort.Slice(state.Nodes, func(i, j int) bool { return state.Nodes[i].Name < state.Nodes[j].Name })
+	return state, nil
+}
+
+func liveNode(n *corev1.Node) live.Node {
+	out := live.Node{
+		Name:          n.Name,
+		Kubelet:       n.Status.NodeInfo.KubeletVersion,
+		Unschedulable: n.Spec.Unschedulable,
+		Labels:        n.Labels,
+	}
+	if c := nodeCondition(n, corev1.NodeReady); c != nil {
+		out.Ready = c.Status == corev1.ConditionTrue
+	}
+	for _, t := range n.Spec.Taints {
+		out.Taints = append(out.Taints, live.Taint{Key: t.Key, Value: t.Value, Effect: string(t.Effect)})
+	}
+	return out
+}
+
+func nodeCondition(n *corev1.Node, kind corev1.NodeConditionType) *corev1.NodeCondition {
+	for i := range n.Status.Conditions {
+		if n.Status.Conditions[i].Type == kind {
+			return &n.Status.Conditions[i]
+		}
+	}
+	return nil
+}

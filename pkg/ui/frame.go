@@ -71,7 +71,7 @@ func (m *model) take(e event.Event) string {
 		}
 	case event.Change:
 		if st.Verbose && e.Change != nil {
-			st.change(&b, *e.Change)
+			st.change(&b, place(e.Host)+"  ", *e.Change)
 		}
 	case event.Warning:
 		m.warned++

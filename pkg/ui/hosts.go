@@ -64,7 +64,7 @@ func splitNumber(name string) (prefix, number, suffix string) {
 	for begin > 0 && isDigit(rune(name[begin-1])) {
 		begin--
 	}
-	if end-begin > 9 { // a serial number, not a count
+	if begin == end || end-begin > 9 { // none, or a serial number: not a count
 		return name, "", ""
 	}
 	return name[:begin], name[begin:end], name[end:]

@@ -70,7 +70,7 @@ func (p *Plain) lines(b *strings.Builder, e event.Event, tails []string) {
 		}
 	case event.Change:
 		if st.Verbose && e.Change != nil {
-			st.change(b, *e.Change)
+			st.change(b, place(e.Host)+"  ", *e.Change)
 		}
 	case event.StepDone:
 		delete(p.told, e.Step)
@@ -135,5 +135,5 @@ func progress(done, total int64) string {
 	if total <= 0 {
 		return ""
 	}
-	return fmt.Sprintf("  %d%% of %s", min(done, total)*100/total, bytes(total))
+	return fmt.Sprintf("  %d%% of %s", min(done, total)*100/total, size(total))
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"kforge.dev/kforge/pkg/spec"
@@ -93,65 +92,23 @@ func PlanJSON(w io.Writer, v PlanView) error {
 func Plan(w io.Writer, v PlanView, o Options) error {
 	st := style{o}
 	var b strings.Builder
-	for _, s := range sections(v.Items) {
+	for _, s := range sections(v.Items, o.Verbose) {
 		head := clean(s.title)
 		if head == "" {
 			head = "changes"
 		}
 		fmt.Fprintf(&b, "%s  %s\n", st.paint(bold, head), st.paint(dim, "("+whose(s.hosts)+")"))
 		for _, c := range s.changes {
-			st.change(&b, c)
+			st.change(&b, "", c.change)
+			if c.like != "" {
+				b.WriteString("      " + st.paint(dim, "differs from host to host; this is "+place(c.like)+", see all with -v") + "\n")
+			}
 		}
 		b.WriteByte('\n')
 	}
 	b.WriteString(planLine(v) + "\n")
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-// section is what one step does equally on some hosts.
-type section struct {
-	title   string
-	hosts   []string
-	changes []spec.Change
-}
-
-// sections groups items by step and equal change, then puts together changes
-// that the same hosts share; all in order of first appearance.
-func sections(items []PlanItem) []*section {
-	type shared struct {
-		title  string
-		change spec.Change
-		hosts  []string
-	}
-	var all []*shared
-	byChange := make(map[string]*shared)
-	for _, i := range items {
-		raw, _ := json.Marshal(i.Change) // plain strings: cannot fail
-		key := fmt.Sprintf("%s\x00%t\x00%s", i.Title, i.Host == "", raw)
-		s := byChange[key]
-		if s == nil {
-			s = &shared{title: i.Title, change: i.Change}
-			byChange[key] = s
-			all = append(all, s)
-		}
-		if !slices.Contains(s.hosts, i.Host) {
-			s.hosts = append(s.hosts, i.Host)
-		}
-	}
-	var out []*section
-	byHosts := make(map[string]*section)
-	for _, s := range all {
-		key := s.title + "\x00" + strings.Join(s.hosts, "\x00")
-		sec := byHosts[key]
-		if sec == nil {
-			sec = &section{title: s.title, hosts: s.hosts}
-			byHosts[key] = sec
-			out = append(out, sec)
-		}
-		sec.changes = append(sec.changes, s.change)
-	}
-	return out
 }
 
 func whose(hosts []string) string {
@@ -164,9 +121,14 @@ func whose(hosts []string) string {
 	return count(len(hosts), "host") + ": " + hostList(hosts)
 }
 
-func (st style) change(b *strings.Builder, c spec.Change) {
+// change shows a change; where, when not empty, is put in front.
+func (st style) change(b *strings.Builder, where string, c spec.Change) {
 	sign, tint, word := st.action(c.Action)
-	line := "  " + st.paint(tint, sign) + " " + word + clean(c.Resource)
+	what := clean(c.Resource)
+	if word != "" { // "run kubeadm init", not "run command kubeadm init"
+		what = strings.TrimPrefix(strings.TrimPrefix(what, "command "), "unit ")
+	}
+	line := "  " + where + st.paint(tint, sign) + " " + word + what
 	if c.Detail != "" {
 		line += "  " + clean(c.Detail)
 	}

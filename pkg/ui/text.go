@@ -97,8 +97,8 @@ func seconds(s float64) string {
 	return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
 }
 
-// bytes prints a size: 512 B, 38.2 MB.
-func bytes(n int64) string {
+// size prints a size: 512 B, 38.2 MB.
+func size(n int64) string {
 	const k = 1000
 	if n < k {
 		return fmt.Sprintf("%d B", n)

@@ -1,20 +1,18 @@
 package kubeadm
 
 import (
-	"strconv"
-	"strings"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kubeproxy "k8s.io/kube-proxy/config/v1alpha1"
 
 	"kforge.dev/kforge/pkg/facts"
+	"kforge.dev/kforge/pkg/node"
 )
 
 // ProxyMode is nftables when every kernel can do it (5.13), else iptables. Both
 // are named: kubeadm 1.37 warns of an unset mode, whose meaning will change.
 func ProxyMode(fleet map[string]*facts.Host) string {
 	for _, f := range fleet {
-		if !KernelAtLeast(f.Kernel.Release, 5, 13) {
+		if !node.KernelAtLeast(f.Kernel.Release, 5, 13) {
 			return "iptables"
 		}
 	}
@@ -48,23 +46,4 @@ func Ignored(in Input) []string {
 		return []string{"SystemVerification"}
 	}
 	return nil
-}
-
-// KernelAtLeast compares the start of a release ("6.1.0-18-amd64"). A release
-// that cannot be read counts as old.
-func KernelAtLeast(release string, major, minor int) bool {
-	a, rest, _ := strings.Cut(release, ".")
-	end := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
-	if end >= 0 {
-		rest = rest[:end]
-	}
-	x, err := strconv.Atoi(a)
-	if err != nil {
-		return false
-	}
-	y, err := strconv.Atoi(rest)
-	if err != nil {
-		return false
-	}
-	return x > major || x == major && y >= minor
 }

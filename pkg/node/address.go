@@ -25,7 +25,8 @@ func FindAddress(h inventory.ResolvedHost, f *facts.Host) Address {
 		if err != nil {
 			continue
 		}
-		if iface, ok := holder(f, ip); ok {
+		// A loopback is the near end of a port forward, not the host's address.
+		if iface, ok := holder(f, ip); ok && !ip.IsLoopback() {
 			return Address{IP: ip.String(), Interface: iface, Found: true}
 		}
 		if wanted == h.NodeIP {

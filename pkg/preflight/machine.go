@@ -1,17 +1,18 @@
 package preflight
 
 import (
+	"net/netip"
+
 	"kforge.dev/kforge/pkg/facts"
 	"kforge.dev/kforge/pkg/inventory"
-	"kforge.dev/kforge/pkg/kubeadm"
 	"kforge.dev/kforge/pkg/node"
 )
 
-// Least of a machine. Kubeadm's own minima of a control plane are 2 CPUs and
-// 1700 MB, which it counts in powers of ten.
+// Least of a machine. 2 CPUs and 1700 MiB are kubeadm's own minima of a control
+// plane.
 const (
 	controlPlaneCPUs   = 2
-	controlPlaneMemory = 1700 * 1000 * 1000
+	controlPlaneMemory = 1700 << 20
 	workerMemory       = 512 << 20
 	diskNeeded         = 5 << 30
 )
@@ -46,9 +47,9 @@ func systemd(_ Input, _ inventory.ResolvedHost, f *facts.Host) []Finding {
 func kernel(_ Input, _ inventory.ResolvedHost, f *facts.Host) []Finding {
 	const hint = "install a newer kernel: 5.13 or newer is best, since nftables works from there on"
 	switch release := f.Kernel.Release; {
-	case !kubeadm.KernelAtLeast(release, 4, 19):
+	case !node.KernelAtLeast(release, 4, 19):
 		return errorf(hint, "kernel %s is too old: Kubernetes wants 4.19 at least", release)
-	case !kubeadm.KernelAtLeast(release, 5, 4):
+	case !node.KernelAtLeast(release, 5, 4):
 		return warnf(hint, "kernel %s is older than what Kubernetes is tested with (5.4)", release)
 	}
 	return nil
@@ -82,7 +83,7 @@ func resources(_ Input, h inventory.ResolvedHost, f *facts.Host) []Finding {
 			out = append(out, errorf(hint, "%d CPU: a control plane needs %d", f.CPU.Logical, controlPlaneCPUs)...)
 		}
 		if f.Memory.Total < controlPlaneMemory {
-			out = append(out, errorf(hint, "%s of memory: a control plane needs 1700 MB", bytesText(f.Memory.Total))...)
+			out = append(out, errorf(hint, "%s of memory: a control plane needs 1700 MiB", bytesText(f.Memory.Total))...)
 		}
 		return out
 	}
@@ -139,8 +140,13 @@ func address(_ Input, h inventory.ResolvedHost, f *facts.Host) []Finding {
 		return errorf(hint, "no address for the node: no interface has %s, and none has a default route", h.Address)
 	case !a.Found:
 		return errorf(hint, "no interface of the host has the address %s", a.IP)
-	case h.NodeIP == "" && a.IP != h.Address:
+	case h.NodeIP == "" && isIP(h.Address) && a.IP != h.Address:
 		return warnf(hint, "the node's address will be %s of %s: no interface has %s", a.IP, a.Interface.Name, h.Address)
 	}
 	return nil
+}
+
+func isIP(s string) bool {
+	_, err := netip.ParseAddr(s)
+	return err == nil
 }

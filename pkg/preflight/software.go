@@ -5,7 +5,6 @@ import (
 
 	"kforge.dev/kforge/pkg/facts"
 	"kforge.dev/kforge/pkg/inventory"
-	"kforge.dev/kforge/pkg/kubeadm"
 	"kforge.dev/kforge/pkg/node"
 )
 
@@ -77,8 +76,8 @@ func staleJoin(in Input, h inventory.ResolvedHost, f *facts.Host) []Finding {
 		return nil
 	}
 	return errorf("when nothing of it is wanted any more, run `kubeadm reset` on the host",
-		"%s is there: the host is a node of another cluster, for the control plane %s holds none",
-		kubeadm.KubeletConf, planes[0].Name)
+		"/etc/kubernetes/kubelet.conf is there: the host is a node of another cluster, for the control plane %s holds none",
+		planes[0].Name)
 }
 
 func resolver(in Input, _ inventory.ResolvedHost, f *facts.Host) []Finding {

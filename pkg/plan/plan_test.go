@@ -1,0 +1,270 @@
+package plan_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kforge.dev/kforge/pkg/diag"
+	"kforge.dev/kforge/pkg/facts"
+	"kforge.dev/kforge/pkg/inventory"
+	"kforge.dev/kforge/pkg/kubeadm"
+	"kforge.dev/kforge/pkg/node/nodetest"
+	"kforge.dev/kforge/pkg/plan"
+	"kforge.dev/kforge/pkg/spec"
+)
+
+func bare() plan.Input {
+	c := nodetest.Cluster("v1.37.2")
+	c.Hosts[1].Labels = map[string]string{"disk": "ssd"}
+	return plan.Input{
+		Cluster: c,
+		Facts: map[string]*facts.Host{
+			"n1": nodetest.Machine("10.0.0.11"), "n2": nodetest.Machine("10.0.0.12"), "n3": nodetest.Machine("10.0.0.13"),
+		},
+		Artifacts: nodetest.Artifacts{Version: c.Version}, FallbackDNS: []string{"192.0.2.53"},
+	}
+}
+
+// finished is the same after an apply.
+func finished() plan.Input {
+	in := bare()
+	in.Live = &plan.Live{}
+	for _, name := range []string{"n1", "n2", "n3"} {
+		in.Facts[name].Kubernetes.KubeletConf = true
+		in.Live.Nodes = append(in.Live.Nodes, plan.LiveNode{Name: name, Ready: true})
+	}
+	in.Facts["n1"].Kubernetes.AdminConf = true
+	return in
+}
+
+func unreachable(in plan.Input, name string) plan.Input {
+	delete(in.Facts, name)
+	in.Unreachable = map[string]error{name: errors.New("connection refused")}
+	return in
+}
+
+func TestBuild(t *testing.T) {
+	t.Parallel()
+	tests := map[string]func() plan.Input{
+		"bare":     bare,
+		"finished": finished,
+		"new-worker": func() plan.Input {
+			in := finished()
+			in.Facts["n3"].Kubernetes.KubeletConf = false
+			in.Live.Nodes = in.Live.Nodes[:2]
+			return in
+		},
+		"reinstalled-worker": func() plan.Input { // its Node object is still there
+			in := finished()
+			in.Facts["n3"].Kubernetes.KubeletConf = false
+			in.Live.Nodes[2].Ready = false
+			return in
+		},
+		"worker-unreachable": func() plan.Input {
+			in := unreachable(finished(), "n3")
+			in.Live.Nodes[2].Ready = false
+			return in
+		},
+		"bare-worker-unreachable": func() plan.Input { return unreachable(bare(), "n3") },
+		"control-plane-unreachable": func() plan.Input {
+			in := unreachable(bare(), "n1")
+			in.Facts["n3"].Kubernetes.KubeletConf = true
+			return in
+		},
+		"interrupted-init": func() plan.Input { // admin.conf is written early
+			in := bare()
+			in.Facts["n1"].Kubernetes = facts.Kubernetes{AdminConf: true, KubeletConf: true, Interrupted: []string{kubeadm.InitID}}
+			return in
+		},
+		"interrupted-join": func() plan.Input {
+			in := finished()
+			in.Facts["n2"].Kubernetes.Interrupted = []string{kubeadm.JoinID}
+			return in
+		},
+		"surprises": func() plan.Input {
+			in := bare()
+			for name := range in.Facts {
+				in.Facts[name] = nodetest.Container(in.Facts[name].Interfaces[1].Addresses[0][:9])
+			}
+			in.Facts["n2"].Interfaces[1].MTU = 1400
+			in.Cluster.Hosts[2].TimeoutScale = 4
+			return in
+		},
+		"one-host": func() plan.Input {
+			in := bare()
+			in.Cluster.Hosts = in.Cluster.Hosts[:1]
+			in.Cluster.Hosts[0].Roles = []string{inventory.RoleControlPlane, inventory.RoleWorker}
+			return in
+		},
+	}
+	for name, input := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, err := plan.Build(input())
+			if err != nil {
+				t.Fatal(err)
+			}
+			check(t, p)
+			text := transcript(p)
+			nodetest.Golden(t, name+".txt", []byte(text))
+			for range 5 {
+				again, err := plan.Build(input())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(p.Steps, again.Steps); diff != "" {
+					t.Fatalf("the same input gives another plan:\n%s", diff)
+				}
+			}
+		})
+	}
+}
+
+// check holds what is true of every plan.
+func check(t *testing.T, p *plan.Plan) {
+	t.Helper()
+	before := map[string]bool{}
+	values := false
+	for _, s := range p.Steps {
+		for _, need := range append(s.Needs, s.NeedsAny...) {
+			if !before[need] {
+				t.Errorf("%s needs %s, which does not come before it", s.ID, need)
+			}
+		}
+		if before[s.ID] {
+			t.Errorf("%s is there twice", s.ID)
+		}
+		before[s.ID] = true
+		switch w := s.Work.(type) {
+		case *spec.HostWork:
+			if s.Host == "" {
+				t.Errorf("%s works on no host", s.ID)
+			}
+			if len(w.Values) > 0 && !values {
+				t.Errorf("%s wants values that nobody gives", s.ID)
+			}
+		case *spec.KubeWork:
+			values = values || w.JoinToken != nil
+		default:
+			t.Errorf("%s has work of type %T", s.ID, s.Work)
+		}
+		if s.Title == "" || s.Phase == "" || s.Class == "" {
+			t.Errorf("%s lacks title, phase or class", s.ID)
+		}
+	}
+}
+
+func transcript(p *plan.Plan) string {
+	var b strings.Builder
+	for _, s := range p.Steps {
+		fmt.Fprintf(&b, "%s [%s, %s] %s\n", s.ID, s.Phase, s.Class, s.Title)
+		if len(s.Needs) > 0 {
+			fmt.Fprintf(&b, "    needs %s\n", strings.Join(s.Needs, " "))
+		}
+		if len(s.NeedsAny) > 0 {
+			fmt.Fprintf(&b, "    needs any of %s\n", strings.Join(s.NeedsAny, " "))
+		}
+		switch w := s.Work.(type) {
+		case *spec.HostWork:
+			for _, r := range w.Resources {
+				fmt.Fprintf(&b, "    %s\n", r.ID)
+			}
+			if len(w.Values) > 0 {
+				fmt.Fprintf(&b, "    values %s\n", strings.Join(w.Values, " "))
+			}
+		case *spec.KubeWork:
+			kube(&b, w)
+		}
+	}
+	for _, n := range p.Notes {
+		fmt.Fprintf(&b, "note %s: %s", n.Host, n.Message)
+		if n.Err != nil {
+			fmt.Fprintf(&b, ": %v", n.Err)
+		}
+		if n.Hint != "" {
+			fmt.Fprintf(&b, " (%s)", n.Hint)
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+func kube(b *strings.Builder, w *spec.KubeWork) {
+	if w.WaitAPI {
+		b.WriteString("    wait for the API\n")
+	}
+	for _, name := range w.ForgetNodes {
+		fmt.Fprintf(b, "    forget node %s\n", name)
+	}
+	for _, o := range w.Objects {
+		if o.Merge {
+			fmt.Fprintf(b, "    merge %s\n", o.Manifest)
+			continue
+		}
+		var what []string
+		for line := range strings.Lines(string(o.Manifest)) {
+			if strings.HasPrefix(line, "kind: ") || strings.HasPrefix(line, "  name: ") || strings.Contains(line, `"MTU"`) {
+				what = append(what, strings.TrimSpace(line))
+			}
+		}
+		fmt.Fprintf(b, "    apply %s\n", strings.Join(what, " "))
+	}
+	if w.JoinToken != nil {
+		fmt.Fprintf(b, "    token for %d s\n", w.JoinToken.TTLSeconds)
+	}
+	for _, r := range w.Ready {
+		fmt.Fprintf(b, "    ready %s %s within %d s\n", r.Kind, r.Name, r.TimeoutSeconds)
+	}
+}
+
+// A host that is out of reach must change nothing of the others.
+func TestNothingIsRemovedForTheUnreachable(t *testing.T) {
+	t.Parallel()
+	p, err := plan.Build(unreachable(finished(), "n3"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range p.Steps {
+		if s.Host == "n3" || strings.Contains(s.ID, "flannel") {
+			t.Errorf("step %s", s.ID)
+		}
+		if w, ok := s.Work.(*spec.KubeWork); ok && (len(w.ForgetNodes) > 0 || w.JoinToken != nil) {
+			t.Errorf("step %s: %+v", s.ID, w)
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		change func(*plan.Input)
+		kind   diag.Kind
+	}{
+		"three control planes": {func(in *plan.Input) {
+			for i := range in.Cluster.Hosts {
+				in.Cluster.Hosts[i].Roles = []string{inventory.RoleControlPlane}
+			}
+		}, diag.Unsupported},
+		"no control plane": {func(in *plan.Input) { in.Cluster.Hosts = in.Cluster.Hosts[1:] }, diag.Invalid},
+		"no artifacts":     {func(in *plan.Input) { in.Facts["n2"].Kernel.Arch = "arm64" }, diag.NotFound},
+		"no address": {func(in *plan.Input) {
+			in.Facts["n2"].Interfaces, in.Facts["n2"].DefaultInterface = nil, ""
+		}, diag.Unsupported},
+		"forgotten facts": {func(in *plan.Input) { delete(in.Facts, "n2") }, diag.Internal},
+	}
+	for name, tt := range tests {
+		in := bare()
+		tt.change(&in)
+		_, err := plan.Build(in)
+		if diag.KindOf(err) != tt.kind {
+			t.Errorf("%s: %v of kind %q, want %q", name, err, diag.KindOf(err), tt.kind)
+		}
+		if tt.kind != diag.Internal && diag.Hint(err) == "" {
+			t.Errorf("%s: %v has no hint", name, err)
+		}
+	}
+}

@@ -57,11 +57,13 @@ func (c *Conn) Start(ctx context.Context, command string) (*Session, error) {
 var errExecRefused = errors.New("sshd refused to run it")
 
 func (c *Conn) exec(command string) (_ *Session, err error) {
-	sess, err := c.client.NewSession()
+	sess, _, err := opened(c, func() (*cssh.Session, any, error) {
+		sess, err := c.client.NewSession()
+		return sess, nil, err
+	})
 	if err != nil {
 		return nil, err
 	}
-	c.sessions.Add(1)
 	defer func() {
 		if err != nil {
 			sess.Close()
@@ -85,6 +87,29 @@ func (c *Conn) exec(command string) (_ *Session, err error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// sessionTries bounds how often a session is asked for.
+const sessionTries = 4
+
+// opened opens a session channel. sshd counts one that just ended until its
+// main loop comes round, so that with a small MaxSessions the next one is
+// refused for nothing: a round trip later it is not.
+func opened[A, B any](c *Conn, open func() (A, B, error)) (A, B, error) {
+	for try := 1; ; try++ {
+		a, b, err := open()
+		if err == nil {
+			c.sessions.Add(1)
+			return a, b, nil
+		}
+		var refused *cssh.OpenChannelError
+		if try == sessionTries || !errors.As(err, &refused) {
+			return a, b, err
+		}
+		if _, _, err := c.client.SendRequest("keepalive@openssh.com", true, nil); err != nil {
+			return a, b, err
+		}
+	}
 }
 
 // Wait waits for the end of the command. It gives nil for exit code 0, an

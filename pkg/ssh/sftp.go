@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/pkg/sftp"
 	cssh "golang.org/x/crypto/ssh"
@@ -18,42 +20,71 @@ import (
 // errNoSFTP says that the host has no working SFTP server.
 var errNoSFTP = errors.New("the SFTP subsystem is off")
 
+// closePatience bounds the wait for an SFTP server to end.
+const closePatience = 5 * time.Second
+
 // sftp opens an SFTP session. errNoSFTP covers a missing server program and a
 // login shell that prints, too: both show only once the subsystem was started.
-func (c *Conn) sftp(ctx context.Context) (*sftp.Client, error) {
-	return call(ctx, c, "open sftp", func() (*sftp.Client, error) {
-		sess, err := c.client.NewSession()
+func (c *Conn) sftp(ctx context.Context) (*sftpSession, error) {
+	return call(ctx, c, "open sftp", func() (*sftpSession, error) {
+		ch, reqs, err := opened(c, func() (cssh.Channel, <-chan *cssh.Request, error) { return c.client.OpenChannel("session", nil) })
 		if err != nil {
 			return nil, err
 		}
-		c.sessions.Add(1)
-		client, err := startSFTP(sess)
-		if err != nil {
-			sess.Close()
+		s := &sftpSession{ch: ch, ended: make(chan struct{})}
+		if !c.spawn(func() {
+			defer close(s.ended)
+			cssh.DiscardRequests(reqs)
+		}) {
+			ch.Close()
+			return nil, c.gone(errClosed)
+		}
+		c.spawn(func() { _, _ = io.Copy(io.Discard, ch.Stderr()) })
+		if s.Client, err = s.start(); err != nil {
+			ch.Close()
 			return nil, c.gone(fmt.Errorf("%w: %w", errNoSFTP, err))
 		}
-		return client, nil
-	}, func(client *sftp.Client) { client.Close() })
+		return s, nil
+	}, func(s *sftpSession) { s.Close() })
 }
 
-func startSFTP(sess *cssh.Session) (*sftp.Client, error) {
-	in, err := sess.StdinPipe()
+// sftpSession is an SFTP client and the channel that it owns.
+type sftpSession struct {
+	*sftp.Client
+	ch    cssh.Channel
+	ended chan struct{} // closed when sshd closed the channel
+}
+
+func (s *sftpSession) start() (*sftp.Client, error) {
+	ok, err := s.ch.SendRequest("subsystem", true, cssh.Marshal(struct{ Name string }{"sftp"}))
 	if err != nil {
 		return nil, err
 	}
-	out, err := sess.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := sess.RequestSubsystem("sftp"); err != nil {
-		return nil, err
+	if !ok {
+		return nil, errors.New("sshd refused it")
 	}
 	// Without concurrent writes each 32 KiB packet costs a round trip: 4.5 s
 	// for 2.5 MB at 50 ms.
-	return sftp.NewClientPipe(out, in, sftp.UseConcurrentWrites(true))
+	return sftp.NewClientPipe(s.ch, input{s.ch}, sftp.UseConcurrentWrites(true))
 }
 
-func (u *upload) bySFTP(ctx context.Context, client *sftp.Client) (err error) {
+// input is the sending side of a channel: closing it tells the server program
+// to end, and lets it.
+type input struct{ cssh.Channel }
+
+func (i input) Close() error { return i.CloseWrite() }
+
+// Close waits for the server program to end: closing the channel before would
+// leave a session that sshd counts for a while against MaxSessions.
+func (s *sftpSession) Close() {
+	stop := time.AfterFunc(closePatience, func() { s.ch.Close() })
+	defer stop.Stop()
+	s.Client.Close()
+	<-s.ended
+	s.ch.Close()
+}
+
+func (u *upload) bySFTP(ctx context.Context, client *sftpSession) (err error) {
 	if err := u.makeParents(client, path.Dir(u.name)); err != nil {
 		return err
 	}
@@ -67,7 +98,7 @@ func (u *upload) bySFTP(ctx context.Context, client *sftp.Client) (err error) {
 			client.Remove(u.temp) // a failed concurrent write leaves holes
 		}
 	}()
-	if err := f.Chmod(0o600); err != nil {
+	if err := f.Chmod(u.mode); err != nil { // before the content, which may be secret
 		return err
 	}
 	content := u.content(ctx)
@@ -81,9 +112,6 @@ func (u *upload) bySFTP(ctx context.Context, client *sftp.Client) (err error) {
 		if err := f.Sync(); err != nil {
 			return u.full(client, err)
 		}
-	}
-	if err := f.Chmod(u.mode); err != nil {
-		return err
 	}
 	fi, err := f.Stat()
 	if err != nil {
@@ -109,7 +137,7 @@ func (u *upload) bySFTP(ctx context.Context, client *sftp.Client) (err error) {
 }
 
 // makeParents makes dir and what is missing above it.
-func (u *upload) makeParents(client *sftp.Client, dir string) error {
+func (u *upload) makeParents(client *sftpSession, dir string) error {
 	fi, err := client.Stat(dir)
 	switch {
 	case err == nil && fi.IsDir():
@@ -133,7 +161,7 @@ func (u *upload) makeParents(client *sftp.Client, dir string) error {
 
 // full tells a full disk from another failure. OpenSSH's server sends a bare
 // "Failure" for it, so the file system is asked for its free space.
-func (u *upload) full(client *sftp.Client, err error) error {
+func (u *upload) full(client *sftpSession, err error) error {
 	var status *sftp.StatusError
 	if !errors.As(err, &status) || status.FxCode() != sftp.ErrSSHFxFailure {
 		return err

@@ -213,6 +213,22 @@ func TestUploadOverACutConnection(t *testing.T) {
 	}
 }
 
+// sshd gives a session's place back a moment after its end.
+func TestUploadBetweenCommandsWithOneSession(t *testing.T) {
+	t.Parallel()
+	data, sum := sample(50_000)
+	for _, d := range depots(t, sshtest.Faults{MaxSessions: 1}) {
+		for i := range 10 {
+			if _, _, err := d.conn.Run(t.Context(), "true", nil); err != nil {
+				t.Fatalf("%s, run %d: %v", d.name, i, err)
+			}
+			if err := d.conn.Upload(t.Context(), d.base+"/agent", 0o755, bytes.NewReader(data), int64(len(data)), sum); err != nil {
+				t.Fatalf("%s, upload %d: %v", d.name, i, err)
+			}
+		}
+	}
+}
+
 // With a round trip per 32 KiB packet this would take 77 round trips.
 func TestUploadWritesConcurrently(t *testing.T) {
 	t.Parallel()

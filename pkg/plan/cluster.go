@@ -25,8 +25,8 @@ const tokenSeconds = 3600
 // for any worker.
 func (b *builder) network() error {
 	if b.keepNetwork() {
-		b.note("", "run the same again when they answer, or write spec.network.cni.mtu",
-			"the pod network is left as it is: its MTU follows from all hosts, and %s cannot be reached",
+		b.note("", "run the same again when they answer",
+			"the pod network is left as it is: its settings follow from all hosts, and %s cannot be reached",
 			strings.Join(b.missing, ", "))
 		return nil
 	}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"kforge.dev/kforge/e2e/lab/host"
+	"kforge.dev/kforge/e2e/lab/prove"
 	"kforge.dev/kforge/e2e/lab/site"
 )
 
@@ -49,6 +50,7 @@ const usage = `usage: go run ./e2e/lab VERB [flags] [arguments]
   exec HOST -- CMD...       run a command as root on a host
   break HOST FAULT          faults: %s
   heal HOST FAULT           take the fault away
+  prove                     show traffic between pods of the cluster on the hosts
   checksum [-list] [HOST...]  digest over each host's files, or the list of them
 
 flags of all verbs: -kubernetes VERSION, -state DIR, -cache DIR, -drop-build-cache
@@ -93,6 +95,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return execute(ctx, o, rest, stdin, stdout, stderr)
 	case "break", "heal":
 		return breakOrHeal(ctx, o, verb, rest)
+	case "prove":
+		return proveTraffic(ctx, o, stdout)
 	case "checksum":
 		return checksum(ctx, o, rest, *list, stdout)
 	default:
@@ -124,6 +128,19 @@ func up(ctx context.Context, o site.Options, stdout io.Writer) error {
 	fmt.Fprintf(stdout, "\nlog in:    ssh -F %s n1     (users root, kforge, asks)\nfiles:     %s/dl.k8s.io/release/%s/bin/linux/amd64/kubeadm\nimages:    %s/registry.k8s.io/kube-proxy:%s\nlook:      go run ./e2e/lab status\nremove:    go run ./e2e/lab down\n",
 		lab.SSHConfigFile(), lab.Mirror, lab.Versions.Kubernetes, lab.Registry, lab.Versions.Kubernetes)
 	return nil
+}
+
+// proveTraffic wants a cluster of all hosts, with the first as control plane.
+func proveTraffic(ctx context.Context, o site.Options, stdout io.Writer) error {
+	lab, err := site.Open(o)
+	if err != nil {
+		return err
+	}
+	hosts, err := lab.Hosts(ctx)
+	if err != nil {
+		return err
+	}
+	return prove.Traffic(ctx, hosts, site.MirrorAddress, stdout)
 }
 
 func status(ctx context.Context, o site.Options, stdout io.Writer) error {

@@ -49,6 +49,10 @@ func startMirror(ctx context.Context, o Options, m mirror.Mirror) error {
 	if err != nil {
 		return err
 	}
+	// What the lab's inventory locked was of another build of the artifacts.
+	if err := os.Remove(filepath.Join(module, "inventories", "lab.bundle.lock")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("forgetting the artifacts of an earlier mirror: %w", err)
+	}
 	// This process may be a test: the mirror needs a program of its own.
 	build := proc.Command{Args: []string{"go", "build", "-o", binaryFile(o.State), "./e2e/lab"}, Dir: module}
 	if err := build.Run(ctx); err != nil {

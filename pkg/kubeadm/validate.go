@@ -2,6 +2,7 @@ package kubeadm
 
 import (
 	"fmt"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -16,6 +17,18 @@ import (
 	"kforge.dev/kforge/pkg/diag"
 )
 
+// componentScheme knows the kubelet's and kube-proxy's configuration. Building
+// it takes longer than a check, and a fleet has one check per host.
+var componentScheme = sync.OnceValues(func() (*runtime.Scheme, error) {
+	out := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{kubelet.AddToScheme, kubeproxy.AddToScheme} {
+		if err := add(out); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+})
+
 // Validate checks documents for kubeadm as kubeadm does, and refuses unknown
 // fields besides. It knows nothing of versions: what an older kubeadm does not
 // know must not be written.
@@ -28,11 +41,9 @@ func Validate(docs []byte) error {
 	if err != nil {
 		return fail(err)
 	}
-	components := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{kubelet.AddToScheme, kubeproxy.AddToScheme} {
-		if err := add(components); err != nil {
-			return fail(err)
-		}
+	components, err := componentScheme()
+	if err != nil {
+		return fail(err)
 	}
 	var first *internal.InitConfiguration
 	var cluster *internal.ClusterConfiguration

@@ -8,6 +8,7 @@ import (
 
 	"kforge.dev/kforge/pkg/facts"
 	"kforge.dev/kforge/pkg/inventory"
+	"kforge.dev/kforge/pkg/kubeadm"
 	"kforge.dev/kforge/pkg/node/nodetest"
 	"kforge.dev/kforge/pkg/preflight"
 )
@@ -76,6 +77,9 @@ var cases = []struct {
 		}
 	}), []string{"error conflict n2: k3s", "error foreign-kubelet n2: /usr/bin/kubelet", "warning conflict n2: firewalld", "warning conflict n2: something"}},
 	{"node of another cluster", on("n2", func(f *facts.Host) { f.Kubernetes.KubeletConf = true }), []string{"error stale-join n2: n1"}},
+	{"join that was cut off", on("n2", func(f *facts.Host) {
+		f.Kubernetes = facts.Kubernetes{KubeletConf: true, Interrupted: []string{kubeadm.JoinID}}
+	}), nil},
 	{"stub that tells nothing", on("n2", func(f *facts.Host) { f.Resolver = facts.Resolver{Servers: []string{"127.0.0.11"}} }),
 		[]string{"warning resolver n2: 192.0.2.53"}},
 	{"stub and servers named", func(in *preflight.Input) {

@@ -1,10 +1,12 @@
 package preflight
 
 import (
+	"slices"
 	"strings"
 
 	"kforge.dev/kforge/pkg/facts"
 	"kforge.dev/kforge/pkg/inventory"
+	"kforge.dev/kforge/pkg/kubeadm"
 	"kforge.dev/kforge/pkg/node"
 )
 
@@ -27,7 +29,6 @@ var clashing = map[string]string{
 
 var tolerated = map[string]string{
 	"docker":    "docker sets the FORWARD policy to DROP, which can cut pods off: remove it unless it is needed",
-	"crio":      "it is not used: stop and disable it",
 	"cri-o":     "it is not used: stop and disable it",
 	"firewalld": "let the nodes talk to each other (TCP 6443 and 10250, UDP 8472), or stop and disable it",
 	"ufw":       "let the nodes talk to each other (TCP 6443 and 10250, UDP 8472), or disable it",
@@ -75,9 +76,13 @@ func staleJoin(in Input, h inventory.ResolvedHost, f *facts.Host) []Finding {
 	if control == nil || control.Kubernetes.AdminConf {
 		return nil
 	}
+	// A join that was cut off is reset by the next one.
+	if slices.Contains(f.Kubernetes.Interrupted, kubeadm.JoinID) {
+		return nil
+	}
 	return errorf("when nothing of it is wanted any more, run `kubeadm reset` on the host",
-		"/etc/kubernetes/kubelet.conf is there: the host is a node of another cluster, for the control plane %s holds none",
-		planes[0].Name)
+		"%s is there: the host is a node of another cluster, for the control plane %s holds none",
+		kubeadm.KubeletConf, planes[0].Name)
 }
 
 func resolver(in Input, _ inventory.ResolvedHost, f *facts.Host) []Finding {

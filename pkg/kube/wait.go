@@ -87,6 +87,9 @@ func (c *Cluster) probe(ctx context.Context) (string, error) {
 			failed = append(failed, strings.Fields(check + " ")[0])
 		}
 	}
+	if more := len(failed) - 3; more > 0 { // a starting server lists a dozen
+		failed = append(failed[:3], fmt.Sprintf("and %d more", more))
+	}
 	if len(failed) > 0 {
 		return "not ready: " + strings.Join(failed, ", "), nil
 	}

@@ -216,8 +216,8 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 	for {
 		s.mu.Lock()
-		events, changed := slices.Clone(s.log[next:]), s.changed // one event for each version
-		next = len(s.log)
+		events, changed := slices.Clone(s.history[next:]), s.changed // one event for each version
+		next = len(s.history)
 		s.mu.Unlock()
 		for _, e := range events {
 			if selected(r, e.path, e.obj) {

@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -46,7 +48,7 @@ type Server struct {
 	mu       sync.Mutex
 	kinds    map[string][]Kind
 	objects  map[string]Object // by path
-	log      []event           // every change, for watches
+	history  []event           // every change, for watches
 	changed  chan struct{}     // closed and replaced at each change
 	broken   chan struct{}     // closed and replaced to end all watches
 	version  int               // of the last change
@@ -69,7 +71,9 @@ func New(t testing.TB) *Server {
 		changed: make(chan struct{}), broken: make(chan struct{}),
 		readyz: func() (int, string) { return http.StatusOK, "ok" },
 	}
-	s.Server = httptest.NewTLSServer(http.HandlerFunc(s.serve))
+	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // clients that refuse the certificate are part of tests
+	s.StartTLS()
 	t.Cleanup(func() {
 		s.BreakWatches()
 		s.CloseClientConnections()
@@ -194,7 +198,7 @@ func (s *Server) remove(path string) {
 }
 
 func (s *Server) note(e event) {
-	s.log = append(s.log, e)
+	s.history = append(s.history, e)
 	close(s.changed)
 	s.changed = make(chan struct{})
 }

@@ -1,0 +1,250 @@
+package kube
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"kforge.dev/kforge/pkg/diag"
+	"kforge.dev/kforge/pkg/spec"
+)
+
+// startReal runs etcd and kube-apiserver, found in the directories that
+// KFORGE_TEST_KUBE_BIN lists, and gives an admin kubeconfig.
+func startReal(t *testing.T) []byte {
+	t.Helper()
+	dirs := os.Getenv("KFORGE_TEST_KUBE_BIN")
+	if dirs == "" {
+		t.Skip("KFORGE_TEST_KUBE_BIN names no directories with etcd and kube-apiserver")
+	}
+	dir := t.TempDir()
+	etcdURL, peerURL := "http://"+freeAddr(t), "http://"+freeAddr(t)
+	addr := freeAddr(t)
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name string, content []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	sa := write("sa.key", pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}))
+	tokens := write("tokens.csv", []byte("admin,admin,1,system:masters\n"))
+	start(t, dirs, "etcd", "--data-dir", filepath.Join(dir, "etcd"), "--listen-client-urls", etcdURL,
+		"--advertise-client-urls", etcdURL, "--listen-peer-urls", peerURL, "--initial-advertise-peer-urls", peerURL,
+		"--initial-cluster", "default="+peerURL)
+	start(t, dirs, "kube-apiserver", "--etcd-servers", etcdURL, "--secure-port", port, "--bind-address", "127.0.0.1",
+		"--cert-dir", dir, "--token-auth-file", tokens, "--authorization-mode", "RBAC",
+		"--service-account-key-file", sa, "--service-account-signing-key-file", sa,
+		"--service-account-issuer", "https://kubernetes.default.svc", "--service-cluster-ip-range", "10.96.0.0/16")
+
+	var ca []byte
+	deadline := time.Now().Add(time.Minute)
+	for len(ca) == 0 { // the server makes its own certificate
+		if time.Now().After(deadline) {
+			t.Fatal("kube-apiserver wrote no certificate")
+		}
+		time.Sleep(50 * time.Millisecond)
+		ca, _ = os.ReadFile(filepath.Join(dir, "apiserver.crt"))
+	}
+	return fmt.Appendf(nil, `{"apiVersion":"v1","kind":"Config","current-context":"c",
+"clusters":[{"name":"c","cluster":{"server":"https://%s","certificate-authority-data":"%s"}}],
+"users":[{"name":"u","user":{"token":"admin"}}],"contexts":[{"name":"c","context":{"cluster":"c","user":"u"}}]}`,
+		addr, base64.StdEncoding.EncodeToString(ca))
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func start(t *testing.T, dirs, name string, args ...string) {
+	t.Helper()
+	for _, dir := range filepath.SplitList(dirs) {
+		path := filepath.Join(dir, name)
+		if _, err := os.Stat(path); err != nil {
+			continue
+		}
+		cmd := exec.CommandContext(context.Background(), path, args...)
+		var out bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			cmd.Process.Kill()
+			cmd.Wait()
+			if t.Failed() {
+				tail := out.String()
+				t.Logf("%s said:\n%s", name, tail[max(0, len(tail)-2000):])
+			}
+		})
+		return
+	}
+	t.Fatalf("%s is in none of %s", name, dirs)
+}
+
+// TestRealAPIServer holds the fake server's promises against a real one.
+func TestRealAPIServer(t *testing.T) {
+	t.Parallel()
+	c, err := Connect(startReal(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx := t.Context()
+	apply := func(w spec.KubeWork, want int) map[string]string {
+		t.Helper()
+		changes, values, err := c.Apply(ctx, w, func(e Event) { t.Log(e.Message) })
+		if err != nil || len(changes) != want {
+			t.Fatalf("apply made %d changes, want %d: %v", len(changes), want, err)
+		}
+		return values
+	}
+	plan := func(w spec.KubeWork, want int) {
+		t.Helper()
+		changes, err := c.Plan(ctx, w)
+		if err != nil || len(changes) != want {
+			t.Fatalf("plan has %d changes, want %d: %v\n%+v", len(changes), want, err, changes)
+		}
+	}
+	apply(spec.KubeWork{WaitAPI: true}, 0)
+	apply(spec.KubeWork{Objects: []spec.Object{{Manifest: []byte("apiVersion: v1\nkind: Node\nmetadata: {name: n1}\n")}}}, 1)
+
+	objects := spec.KubeWork{Objects: []spec.Object{{Manifest: []byte(realManifests)}}}
+	plan(objects, 6)
+	apply(objects, 6)
+	plan(objects, 0)
+	apply(objects, 0)
+	changed := spec.KubeWork{Objects: []spec.Object{{Manifest: []byte(strings.ReplaceAll(realManifests, "flannel:v1", "flannel:v2"))}}}
+	plan(changed, 1)
+	apply(changed, 1)
+	plan(changed, 0)
+
+	merge := spec.KubeWork{Objects: []spec.Object{{Manifest: []byte(labels), Merge: true}}}
+	taint := func(patch string) {
+		t.Helper()
+		_, err := c.dynamic.Resource(nodes).Patch(ctx, "n1", "application/strategic-merge-patch+json", []byte(patch), metav1.PatchOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	taint(`{"spec":{"taints":[{"key":"node.kubernetes.io/disk-pressure","effect":"NoSchedule"}]}}`)
+	plan(merge, 1)
+	apply(merge, 1)
+	plan(merge, 0)
+	node, err := c.node(ctx, "n1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if taints, _, _ := unstructured.NestedSlice(node.Object, "spec", "taints"); len(taints) != 2 {
+		t.Errorf("taints are %v", taints)
+	}
+	taint(`{"spec":{"taints":[{"key":"gpu","value":"yes","effect":"NoSchedule"},{"key":"other","effect":"NoExecute"}]}}`)
+	plan(merge, 0) // what another put there is no difference
+	values := apply(spec.KubeWork{JoinToken: &spec.JoinToken{TTLSeconds: 600, Description: "test"}}, 1)
+	if len(values[spec.ValueJoinToken]) != 23 {
+		t.Errorf("values are %v", values)
+	}
+	_, _, err = c.Apply(ctx, spec.KubeWork{Ready: []spec.Ready{
+		{Kind: "Node", Name: "n1", TimeoutSeconds: 2},
+		{Kind: "DaemonSet", Namespace: "kube-flannel", Name: "flannel", TimeoutSeconds: 2},
+	}}, nil)
+	if diag.KindOf(err) != diag.Timeout || !strings.Contains(err.Error(), "the kubelet has not reported yet") {
+		t.Errorf("wait: %v", err)
+	}
+	var kubelet sync.WaitGroup
+	kubelet.Go(func() {
+		c.dynamic.Resource(nodes).Patch(ctx, "n1", "application/merge-patch+json",
+			[]byte(`{"status":{"conditions":[{"type":"Ready","status":"True"}]}}`), metav1.PatchOptions{}, "status")
+		c.dynamic.Resource(nodes).Patch(ctx, "n1", "application/merge-patch+json",
+			[]byte(`{"spec":{"taints":null}}`), metav1.PatchOptions{})
+	})
+	apply(spec.KubeWork{Ready: []spec.Ready{{Kind: "Node", Name: "n1", TimeoutSeconds: 20}}}, 0)
+	kubelet.Wait()
+	state, err := c.Live(ctx)
+	if err != nil || !strings.HasPrefix(state.Version, "v1.") || len(state.Nodes) != 1 || !state.Nodes[0].Ready {
+		t.Errorf("Live = %+v, %v", state, err)
+	}
+	forget := spec.KubeWork{ForgetNodes: []string{"n1"}}
+	plan(forget, 1)
+	apply(forget, 1)
+	apply(forget, 0)
+}
+
+const realManifests = `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.example.org}
+spec:
+  group: example.org
+  scope: Namespaced
+  names: {plural: widgets, singular: widget, kind: Widget}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, x-kubernetes-preserve-unknown-fields: true}}}}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: kube-flannel, creationTimestamp: null, labels: {pod-security.kubernetes.io/enforce: privileged}}
+---
+apiVersion: example.org/v1
+kind: Widget
+metadata: {name: w, namespace: kube-flannel}
+spec: {size: 3}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: flannel}
+rules: [{apiGroups: [""], resources: [nodes], verbs: [get, list]}]
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: s, namespace: kube-flannel}
+stringData: {password: hunter2}
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: flannel, namespace: kube-flannel}
+spec:
+  selector: {matchLabels: {app: flannel}}
+  template:
+    metadata: {labels: {app: flannel}}
+    spec:
+      containers: [{name: flannel, image: "ghcr.io/flannel-io/flannel:v1", resources: {requests: {cpu: 100m}}}]
+`

@@ -35,23 +35,24 @@ func settle(digest string, mode wire.Mode, log io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("finding own program: %w", err)
 	}
-	if os.Geteuid() == 0 && !rootOwned(exe) {
-		dst := filepath.Join(binDir, wire.AgentPrefix+strings.TrimPrefix(digest, "sha256:"))
-		if exe != dst {
-			if err := copySelf(dst); err != nil {
-				return fmt.Errorf("copying own program: %w", err)
-			}
-			err := syscall.Exec(dst, append([]string{dst}, os.Args[1:]...), os.Environ())
-			fmt.Fprintf(log, "kforge-agent: running from %s, which is not root's: %s: %v\n", exe, dst, err)
-		}
-	}
 	if mode == wire.ReadWrite {
 		// The time of a file here is when it was last used. Its owner may be
 		// somebody else, and then the times stay as they are.
 		now := time.Now()
 		_ = os.Chtimes(exe, now, now)
-		return sweepAgents(filepath.Dir(exe), filepath.Base(exe))
+		if err := sweepAgents(filepath.Dir(exe), filepath.Base(exe)); err != nil {
+			return err
+		}
 	}
+	if os.Geteuid() != 0 || rootOwned(exe) {
+		return nil
+	}
+	dst := filepath.Join(binDir, wire.AgentPrefix+strings.TrimPrefix(digest, "sha256:"))
+	if err := copySelf(dst); err != nil {
+		return fmt.Errorf("copying own program: %w", err)
+	}
+	err = syscall.Exec(dst, append([]string{dst}, os.Args[1:]...), os.Environ())
+	fmt.Fprintf(log, "kforge-agent: running from %s, which is not root's alone: %s: %v\n", exe, dst, err)
 	return nil
 }
 
@@ -85,7 +86,7 @@ func copySelf(dst string) error {
 			return err
 		}
 	}
-	if !rootOwned(dir) {
+	if real, err := filepath.EvalSymlinks(dir); err != nil || !rootOwned(real) {
 		return fmt.Errorf("%s or a directory above it can be changed by others than root", dir)
 	}
 	src, err := os.Open(selfExe)

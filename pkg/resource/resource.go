@@ -159,7 +159,7 @@ func Plan(ctx context.Context, env *Env, rs []spec.Resource) ([]spec.Change, err
 		}
 		all = append(all, changes...)
 		if len(changes) > 0 {
-			s.predict(r)
+			s.predict(r, changes)
 		}
 	}
 	return all, errors.Join(errs...)
@@ -278,7 +278,7 @@ func blobOf(r spec.Resource) *spec.Blob {
 }
 
 // predict notes what a planned change of r means for the resources after it.
-func (s *session) predict(r spec.Resource) {
+func (s *session) predict(r spec.Resource, changes []spec.Change) {
 	switch {
 	case r.File != nil:
 		s.will[filepath.Clean(r.File.Path)] = true
@@ -288,7 +288,9 @@ func (s *session) predict(r spec.Resource) {
 		s.will[filepath.Clean(r.Sysctl.Path)] = true
 	case r.Modules != nil:
 		s.will[filepath.Clean(r.Modules.Path)] = true
-		s.loads = true
+		for _, c := range changes {
+			s.loads = s.loads || c.Action == spec.Load
+		}
 	case r.Archive != nil:
 		s.will[filepath.Clean(r.Archive.Dest)] = true
 		for _, m := range r.Archive.Only {

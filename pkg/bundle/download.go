@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -138,8 +139,11 @@ func (f *fetcher) file(ctx context.Context, i Item, want string, report func(int
 // published gives the SHA-256 that the source publishes for a file.
 func (f *fetcher) published(ctx context.Context, i Item) (sum string, err error) {
 	err = f.get(ctx, i, f.mirror.url(i.Checksum), func(body io.Reader, _ int64) error {
-		sum, err = parseChecksum(io.LimitReader(body, 1<<20), path.Base(i.URL))
+		raw, err := io.ReadAll(io.LimitReader(body, 1<<20))
 		if err != nil {
+			return err
+		}
+		if sum, err = parseChecksum(bytes.NewReader(raw), path.Base(i.URL)); err != nil {
 			return diag.Wrap(diag.Digest, "read checksum of "+i.String(), fmt.Errorf("%s: %w", redact(f.mirror.url(i.Checksum)), err)).
 				WithHint("the mirror must serve the checksum file of the official site")
 		}

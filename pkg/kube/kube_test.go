@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/kube/kubetest"
@@ -409,5 +411,13 @@ func TestErrorsHaveKinds(t *testing.T) {
 	cancel()
 	if _, err := c.Live(ctx); diag.KindOf(err) != diag.Canceled {
 		t.Errorf("canceled: %v", err)
+	}
+}
+
+func TestConflictIsSeenThroughItsKind(t *testing.T) {
+	t.Parallel()
+	err := apiError(t.Context(), "taint Node n1", apierrors.NewConflict(nodes.GroupResource(), "n1", errors.New("changed")))
+	if !apierrors.IsConflict(err) || diag.KindOf(err) != diag.Cluster {
+		t.Errorf("got %v of kind %q", err, diag.KindOf(err))
 	}
 }

@@ -21,7 +21,12 @@ func Error(w io.Writer, err error, o Options) {
 		return
 	}
 	var b strings.Builder
-	style{o}.errors(&b, errlist.Flatten(err))
+	st, all := style{o}, errlist.Flatten(err)
+	st.errors(&b, all)
+	// What to do about all of them together is said by the error around them.
+	if d, ok := err.(*diag.Error); ok && len(all) > 0 && all[0] != err && d.Hint != "" { //nolint:errorlint // only the outermost
+		st.fix(&b, d.Hint)
+	}
 	_, _ = io.WriteString(w, b.String())
 }
 

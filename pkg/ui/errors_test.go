@@ -33,7 +33,7 @@ func TestError(t *testing.T) {
 		{"error-plain", errors.New("disk \x1b[2J on fire\nand spreading"), Options{}},
 		{"error-positions", list.Err(), Options{}},
 		{"error-positions-color", list.Err(), Options{Color: true}},
-		{"error-hosts", diag.Wrap(diag.Partial, "apply", errors.Join(full("n1"), diag.New(diag.Auth, "connect", "all keys refused").On("n3"), full("n2"))), Options{}},
+		{"error-hosts", diag.Wrap(diag.Partial, "apply", errors.Join(full("n1"), diag.New(diag.Auth, "connect", "all keys refused").On("n3"), full("n2"))).WithHint("then run the same command again"), Options{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -71,7 +71,9 @@ func share(items []PlanItem, verbose bool) []*shared {
 			what := strings.Join([]string{i.Title, string(i.Change.Action), i.Change.Resource}, "\x00")
 			forms[what] = append(forms[what], s)
 		}
-		s.hosts = append(s.hosts, i.Host)
+		if !slices.Contains(s.hosts[max(0, len(s.hosts)-1):], i.Host) {
+			s.hosts = append(s.hosts, i.Host)
+		}
 	}
 	gone := make(map[*shared]bool)
 	for _, f := range forms {

@@ -20,5 +20,8 @@ func NewJSON(w io.Writer) *JSON {
 // Event writes the event. A reader that has gone away does not stop the run.
 func (j *JSON) Event(e event.Event) { _ = j.enc.Encode(e) }
 
+// Suspend calls f: there is no view to be disturbed.
+func (j *JSON) Suspend(f func()) { f() }
+
 // Close does nothing: each line is written at once.
 func (j *JSON) Close() {}

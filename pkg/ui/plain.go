@@ -36,6 +36,9 @@ func (p *Plain) Event(e event.Event) {
 	_, _ = io.WriteString(p.w, b.String())
 }
 
+// Suspend calls f: there is no view to be disturbed.
+func (p *Plain) Suspend(f func()) { f() }
+
 // Close ends the output.
 func (p *Plain) Close() {}
 

@@ -23,14 +23,17 @@ type TTY struct {
 	stop chan struct{}
 	wg   sync.WaitGroup
 
+	pen   sync.Mutex // held while writing; taken before mu
+	drawn int        // lines of the view on the screen
+
 	mu      sync.Mutex
 	m       *model
 	above   strings.Builder // to be scrolled above at the next drawing
-	drawn   int             // lines of the view on the screen
 	dirty   bool
 	heard   time.Time // when the last event came, by our clock
 	lastSec int64     // of the last drawing
 	closed  bool
+	held    bool // suspended
 }
 
 // NewTTY makes a renderer for a terminal; size is asked at each drawing.
@@ -80,18 +83,42 @@ func (t *TTY) loop() {
 	}
 }
 
-// draw writes what changed since the last drawing. The text is made under the
-// lock and written outside of it. Only the loop calls it, and Close after it.
+// Suspend takes the view off the screen for as long as f runs. What is to be
+// scrolled above it is shown before.
+func (t *TTY) Suspend(f func()) {
+	t.pen.Lock()
+	t.mu.Lock()
+	t.resize()
+	t.held, t.dirty = true, true
+	t.write(nil)
+	t.pen.Unlock()
+	defer func() {
+		t.mu.Lock()
+		t.held = false
+		t.mu.Unlock()
+	}()
+	f()
+}
+
+// draw writes what changed since the last drawing.
 func (t *TTY) draw(last bool) {
+	t.pen.Lock()
+	defer t.pen.Unlock()
 	t.mu.Lock()
 	cols, rows := t.resize()
 	now := t.now()
-	if !t.dirty && !last && now.Unix() == t.lastSec {
+	if t.held || !t.dirty && !last && now.Unix() == t.lastSec {
 		t.mu.Unlock()
 		return
 	}
 	t.dirty, t.lastSec = false, now.Unix()
-	lines := t.m.frame(now, cols, rows)
+	t.write(t.m.frame(now, cols, rows))
+}
+
+// write puts lines in the place of the view, with what is to be scrolled above
+// them. It is called with pen and mu held and lets go of mu before it writes, so
+// that events are taken while the terminal is slow.
+func (t *TTY) write(lines []string) {
 	var b strings.Builder
 	if t.drawn > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA\r\x1b[J", t.drawn)

@@ -2,6 +2,8 @@ package ui
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -9,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/event"
 )
 
@@ -98,10 +101,11 @@ func TestTTY(t *testing.T) {
 					r.Event(e)
 					if i == 5 || i == 16 || i == 27 {
 						time.Sleep(beat)
+						synctest.Wait()
 						fmt.Fprintf(&b, "--- %s after event %d\n%s", time.Since(begin), e.Seq, term)
 					}
 				}
-				// Three updates a beat and one a second when nothing happens.
+				synctest.Wait()
 				if limit := int(time.Since(begin) / beat); term.writes > limit {
 					t.Errorf("%d drawings in %s", term.writes, time.Since(begin))
 				}
@@ -164,5 +168,55 @@ func TestFramesFitTheirScreen(t *testing.T) {
 			}
 			golden(t, fmt.Sprintf("frame-%dx%d", size.cols, size.rows), strings.Join(lines, "\n")+"\n")
 		})
+	}
+}
+
+// What is printed or asked while the view is suspended stays on the screen as
+// it is, and nothing is drawn over it.
+func TestSuspend(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		term := &screen{t: t, cols: 80, rows: 24}
+		r := NewTTY(term, func() (int, int) { return term.cols, term.rows }, Options{})
+		events := fleet(3, 1)
+		for _, e := range events[:len(events)-1] {
+			r.Event(e)
+		}
+		time.Sleep(beat * 3 / 2)
+		r.Suspend(func() {
+			fmt.Fprint(term, "Plan: 3 to create\napply? ")
+			r.Event(events[len(events)-1])
+			time.Sleep(10 * beat)
+			fmt.Fprint(term, "yes\n")
+		})
+		time.Sleep(beat * 3 / 2)
+		r.Close()
+		golden(t, "tty-suspend", term.String())
+	})
+}
+
+func TestNew(t *testing.T) {
+	t.Parallel()
+	f, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for mode, want := range map[string]string{"auto": "*ui.Plain", "plain": "*ui.Plain", "tty": "*ui.TTY", "json": "*ui.JSON"} {
+		r, err := New(mode, f, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprintf("%T", r); got != want {
+			t.Errorf("New(%s) = %s, want %s", mode, got, want)
+		}
+		called := false
+		if r.Suspend(func() { called = true }); !called {
+			t.Errorf("%s: Suspend does not call", mode)
+		}
+		r.Close()
+	}
+	if _, err := New("fancy", f, Options{}); diag.KindOf(err) != diag.Invalid {
+		t.Errorf("New(fancy) = %v", err)
 	}
 }

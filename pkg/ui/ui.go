@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/term"
 
+	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/event"
 )
 
@@ -18,7 +19,30 @@ import (
 // order of the events; after Close nothing is written any more.
 type Renderer interface {
 	Event(event.Event)
+	// Suspend calls f, which may print and ask on the same terminal, with
+	// nothing drawn over it. Events go on being taken.
+	Suspend(f func())
 	Close()
+}
+
+// New makes the renderer of --progress: tty, plain, json, or auto, which is tty
+// on a terminal that can move its cursor and plain elsewhere.
+func New(mode string, f *os.File, o Options) (Renderer, error) {
+	if mode == "auto" || mode == "" {
+		mode = "plain"
+		if IsTerminal(f) && os.Getenv("TERM") != "dumb" {
+			mode = "tty"
+		}
+	}
+	switch mode {
+	case "tty":
+		return NewTTY(f, Size(f), o), nil
+	case "plain":
+		return NewPlain(f, o), nil
+	case "json":
+		return NewJSON(f), nil
+	}
+	return nil, diag.New(diag.Invalid, "", "unknown kind of progress %q", mode).WithHint("use auto, tty, plain or json")
 }
 
 var (

@@ -56,11 +56,16 @@ func connect(t *testing.T, in io.WriteCloser, out io.Reader) *client {
 // start serves a fake host in this process.
 func start(t *testing.T, ctx context.Context, h *resourcetest.Host, mode wire.Mode, runner resource.Runner) *client {
 	t.Helper()
+	return startWith(t, ctx, agent.Options{Root: h.Root, Mode: mode, Runner: runner, Digest: "sha256:x", Uptime: h.Uptime})
+}
+
+func startWith(t *testing.T, ctx context.Context, o agent.Options) *client {
+	t.Helper()
 	inR, inW := io.Pipe()
 	outR, outW := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
-		err := agent.Serve(ctx, agent.Options{Root: h.Root, Mode: mode, Runner: runner, Digest: "sha256:x", Uptime: h.Uptime}, inR, outW)
+		err := agent.Serve(ctx, o, inR, outW)
 		outW.Close()
 		done <- err
 	}()

@@ -26,12 +26,18 @@ type Options struct {
 	Digest string          // "sha256:..." of the agent's executable
 	Now    func() time.Time
 	Uptime func() time.Duration // CLOCK_MONOTONIC
+	// DeadAfter is how long a client that pings may be silent; 0 means
+	// wire.DeadAfter.
+	DeadAfter time.Duration
 	// Log takes what is wrong with the agent itself; nil means nobody.
 	Log io.Writer
 }
 
 // errEOF is the cause of cancellation when the client's stream has ended.
 var errEOF = diag.New(diag.Canceled, "", "the client is gone")
+
+// errDead is the cause when the client promised to ping and fell silent.
+var errDead = diag.New(diag.Transport, "", "the client fell silent")
 
 // errCancel is the cause of cancellation when the client asked for it.
 var errCancel = diag.New(diag.Canceled, "", "cancelled by the client")
@@ -70,6 +76,9 @@ func Serve(ctx context.Context, o Options, in io.Reader, out io.Writer) error {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.DeadAfter == 0 {
+		o.DeadAfter = wire.DeadAfter
+	}
 	if o.Log == nil {
 		o.Log = io.Discard
 	}
@@ -103,7 +112,7 @@ func (s *server) run(ctx context.Context, in io.Reader) error {
 		unlock(s.lock)
 	}()
 	read := make(chan error, 1)
-	go func() { read <- s.read(ctx, &requests, in) }()
+	go func() { read <- s.read(ctx, cancel, &requests, in) }()
 	select {
 	case err := <-read:
 		return err
@@ -122,7 +131,7 @@ func (s *server) run(ctx context.Context, in io.Reader) error {
 	return context.Cause(ctx)
 }
 
-func (s *server) read(ctx context.Context, requests *sync.WaitGroup, in io.Reader) error {
+func (s *server) read(ctx context.Context, cancel context.CancelCauseFunc, requests *sync.WaitGroup, in io.Reader) error {
 	r := wire.NewReader(in)
 	if _, err := r.SkipTo(wire.ClientMark, wire.MaxNoise); err != nil {
 		if errors.Is(err, io.EOF) {
@@ -130,8 +139,17 @@ func (s *server) read(ctx context.Context, requests *sync.WaitGroup, in io.Reade
 		}
 		return fmt.Errorf("waiting for client: %w", err)
 	}
+	dead := time.AfterFunc(s.DeadAfter, func() { cancel(errDead) })
+	dead.Stop()
+	pinged := false
 	for {
+		// Only the wait for the client counts, not our own disk's slowness.
+		if pinged {
+			dead.Reset(s.DeadAfter)
+		}
 		h, raw, err := r.Read()
+		dead.Stop()
+		pinged = pinged || h.Type == wire.TPing
 		if errors.Is(err, io.EOF) {
 			return nil
 		}

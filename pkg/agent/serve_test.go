@@ -239,6 +239,23 @@ func TestContextEndsServe(t *testing.T) {
 	}
 }
 
+func TestSilentClientLosesTheLock(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	o := agent.Options{Root: h.Root, Mode: wire.ReadWrite, Runner: h, DeadAfter: 200 * time.Millisecond}
+	c := startWith(t, t.Context(), o)
+	c.lock()
+	c.must(wire.Header{Type: wire.TPing})
+	// A client that never pings is not held to it.
+	quiet := startWith(t, t.Context(), o)
+	if err := c.wait(); diag.KindOf(err) != diag.Transport {
+		t.Errorf("Serve = %v, want an error of kind transport", err)
+	}
+	if rep := quiet.lock(); rep.Error != nil {
+		t.Errorf("lock after the silent client: %v", rep.Error)
+	}
+}
+
 func TestBadRequests(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)

@@ -8,6 +8,8 @@
 package wire
 
 import (
+	"time"
+
 	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/facts"
 	"kforge.dev/kforge/pkg/spec"
@@ -28,6 +30,14 @@ const (
 	ChunkSize = 256 << 10 // of bulk data
 	MaxNoise  = 64 << 10  // scanned for AgentMark
 	MaxRead   = 4 << 20   // of one TRead
+)
+
+// A client that has sent one TPing promises to go on every PingEvery. An agent
+// that then hears nothing for DeadAfter takes its client for dead, ends its
+// requests and lets go of the host lock: sshd alone may take hours to notice.
+const (
+	PingEvery = 15 * time.Second
+	DeadAfter = 90 * time.Second
 )
 
 // Mode of a serving agent.

@@ -168,12 +168,19 @@ func (st *commandState) writeInputs(s *session) (files map[string]string, cleanu
 	}
 	cleanup = func() error { return os.RemoveAll(dir) }
 	files = map[string]string{}
+	var refs []string // "@{name}", path, ...
 	for _, name := range slices.Sorted(maps.Keys(st.want.Inputs)) {
-		p := filepath.Join(dir, name)
-		if err := os.WriteFile(p, st.want.Inputs[name], 0o600); err != nil {
+		files[name] = filepath.Join(dir, name)
+		refs = append(refs, "@{"+name+"}", files[name])
+	}
+	// One input may name another: kubeadm's configuration names the file that
+	// tells of the cluster.
+	paths := strings.NewReplacer(refs...)
+	for name, p := range files {
+		content := paths.Replace(string(st.want.Inputs[name]))
+		if err := os.WriteFile(p, []byte(content), 0o600); err != nil {
 			return nil, none, errors.Join(err, cleanup())
 		}
-		files[name] = p
 	}
 	return files, cleanup, nil
 }

@@ -1,11 +1,6 @@
 package kube
 
 import (
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/hex"
-	"encoding/pem"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -63,30 +58,12 @@ func currentContext(kubeconfig []byte) (*api.Cluster, *api.AuthInfo, error) {
 // about to join: whoever reads it gains nothing but trust in the cluster.
 func clusterInfo(server string, ca []byte) ([]byte, error) {
 	out := api.NewConfig()
-	out.Clusters["kubernetes"] = &api.Cluster{Server: server, CertificateAuthorityData: ca}
-	out.Contexts["cluster-info"] = &api.Context{Cluster: "kubernetes"}
-	out.CurrentContext = "cluster-info"
+	out.Clusters[""] = &api.Cluster{Server: server, CertificateAuthorityData: ca}
 	raw, err := clientcmd.Write(*out)
 	if err != nil {
 		return nil, diag.Wrap(diag.Internal, "write cluster info", err)
 	}
 	return raw, nil
-}
-
-// caHash is what "kubeadm join --discovery-token-ca-cert-hash" takes: SHA-256 of
-// the first certificate's SubjectPublicKeyInfo.
-func caHash(ca []byte) (string, error) {
-	const op = "read the cluster's CA"
-	block, _ := pem.Decode(ca)
-	if block == nil || block.Type != "CERTIFICATE" {
-		return "", diag.Wrap(diag.Invalid, op, errors.New("the kubeconfig holds no PEM certificate"))
-	}
-	cert, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return "", diag.Wrap(diag.Invalid, op, err)
-	}
-	sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
-	return "sha256:" + hex.EncodeToString(sum[:]), nil
 }
 
 // ca gives the PEM of the CA that the client trusts.

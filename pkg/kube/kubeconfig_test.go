@@ -1,8 +1,6 @@
 package kube
 
 import (
-	"encoding/base64"
-	"encoding/pem"
 	"regexp"
 	"testing"
 
@@ -54,28 +52,6 @@ users:
 	}
 	if _, err := AdminKubeconfig([]byte("apiVersion: v1\nkind: Config\n"), "a:1", "lab"); diag.KindOf(err) != diag.Invalid {
 		t.Errorf("empty kubeconfig: %v", err)
-	}
-}
-
-// caDER is a self-signed P-256 certificate; the hash was computed with
-// openssl x509 -pubkey | openssl pkey -pubin -outform der | sha256sum.
-const (
-	caDER  = "MIIBfjCCASWgAwIBAgIUbjC9/H2ku3huirFnKO357+6mJYwwCgYIKoZIzj0EAwIwFTETMBEGA1UEAwwKa3ViZXJuZXRlczAeFw0yNjExMjMxNjIwMTZaFw0zNjExMjAxNjIwMTZaMBUxEzARBgNVBAMMCmt1YmVybmV0ZXMwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAASDCncWraORPScmiSq0LEKM+ihlFK56bofhFxvYo1iKK2fCCeJWTDY2xBZ5Adlo+y2eFMcK0t1wpJ3ZsNsGgNcZo1MwUTAdBgNVHQ4EFgQU95ej5htx9B4vSRksz6HSxa5OLYUwHwYDVR0jBBgwFoAU95ej5htx9B4vSRksz6HSxa5OLYUwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNHADBEAiAZrg6LdXNDcCnKK+8+5QArjiv1we9Ewbqy3ttcFV/nMQIgZe3q24SDueYTyZ+S8Nkh8FzKfrMKfx8+VJ5FQcC9kKY="
-	caWant = "sha256:9b853793f742f08830718e458466b04c128d7871c30ea28e8ccf0008ab691037"
-)
-
-func TestCAHash(t *testing.T) {
-	t.Parallel()
-	der, err := base64.StdEncoding.DecodeString(caDER)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := caHash(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-	if err != nil || got != caWant {
-		t.Errorf("caHash = %q, %v, want %q", got, err, caWant)
-	}
-	if _, err := caHash(nil); diag.KindOf(err) != diag.Invalid {
-		t.Errorf("no CA: %v", err)
 	}
 }
 

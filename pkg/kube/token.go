@@ -31,9 +31,8 @@ func (c *Cluster) joinToken(ctx context.Context, j spec.JoinToken, now time.Time
 	if err != nil {
 		return spec.Change{}, nil, err
 	}
-	hash, err := caHash(ca)
-	if err != nil {
-		return spec.Change{}, nil, err
+	if len(ca) == 0 {
+		return spec.Change{}, nil, diag.New(diag.Invalid, op, "the admin kubeconfig holds no CA, and a node must know whom to trust")
 	}
 	info, err := clusterInfo(c.config.Host, ca)
 	if err != nil {
@@ -53,7 +52,6 @@ func (c *Cluster) joinToken(ctx context.Context, j spec.JoinToken, now time.Time
 	}
 	return tokenChange(j, id), map[string]string{
 		spec.ValueJoinToken:   id + "." + secret,
-		spec.ValueCAHash:      hash,
 		spec.ValueClusterInfo: string(info),
 	}, nil
 }

@@ -52,7 +52,7 @@ func Init(in Input) (spec.Resource, error) {
 }
 
 // Join gives the command that makes a worker. It needs the values join-token
-// and ca-hash.
+// and cluster-info.
 func Join(in Input) (spec.Resource, error) {
 	config, err := JoinConfig(in)
 	if err != nil {
@@ -61,9 +61,12 @@ func Join(in Input) (spec.Resource, error) {
 	return spec.Resource{
 		ID: JoinID, Why: "the host becomes a node",
 		Command: &spec.Command{
-			Argv:           []string{node.KubeadmBinary, "join", "--config", "@{config}"},
-			Env:            []string{path},
-			Inputs:         map[string]spec.Secret{"config": config},
+			Argv: []string{node.KubeadmBinary, "join", "--config", "@{config}"},
+			Env:  []string{path},
+			Inputs: map[string]spec.Secret{
+				"config":         config,
+				ClusterInfoInput: spec.Secret(spec.ValueRef(spec.ValueClusterInfo)),
+			},
 			Unless:         []string{KubeletConf},
 			Recover:        reset,
 			TimeoutSeconds: node.Scale(420, in.Host.TimeoutScale),

@@ -56,29 +56,38 @@ func InitConfig(in Input) ([]byte, error) {
 	return doc, Validate(doc)
 }
 
+// ClusterInfoInput names the input of kubeadm join that tells where the cluster
+// is and by which CA it is known.
+const ClusterInfoInput = "cluster-info"
+
 // JoinConfig gives the YAML document of a worker's `kubeadm join`, validated.
-// Token and CA hash are named as values of the run.
+// The token is named as a value of the run, the cluster's whereabouts as another
+// input. Discovery is by that file and not by token: the signature that the
+// latter wants comes seconds after kubeadm init, and kubeadm asks for it every
+// 5 s only.
 func JoinConfig(in Input) ([]byte, error) {
-	render := func(token, hash string) ([]byte, error) {
+	render := func(token, file string) ([]byte, error) {
 		return documents(&kubeadm.JoinConfiguration{
 			TypeMeta:         kind("JoinConfiguration"),
 			NodeRegistration: registration(in),
-			Discovery: kubeadm.Discovery{BootstrapToken: &kubeadm.BootstrapTokenDiscovery{
-				Token: token, APIServerEndpoint: in.APIServer, CACertHashes: []string{hash},
-			}},
+			Discovery: kubeadm.Discovery{
+				File:              &kubeadm.FileDiscovery{KubeConfigPath: file},
+				TLSBootstrapToken: token,
+			},
 			Timeouts: timeouts(in.Host.TimeoutScale),
 		})
 	}
-	// The values are known only when the step runs, so the check is made with
-	// others of the same shape.
-	dummy, err := render("abcdef.0123456789abcdef", "sha256:"+string(bytes.Repeat([]byte("0"), 64)))
+	// Token and path are known only when the step runs, so the check is made
+	// with others of the same shape: of a path kubeadm wants that it is there,
+	// of a URL only its form.
+	dummy, err := render("abcdef.0123456789abcdef", "https://127.0.0.1/cluster-info")
 	if err != nil {
 		return nil, err
 	}
 	if err := Validate(dummy); err != nil {
 		return nil, err
 	}
-	return render(spec.ValueRef(spec.ValueJoinToken), spec.ValueRef(spec.ValueCAHash))
+	return render(spec.ValueRef(spec.ValueJoinToken), "@{"+ClusterInfoInput+"}")
 }
 
 func clusterConfig(in Input) (*kubeadm.ClusterConfiguration, error) {

@@ -173,10 +173,12 @@ func TestCommands(t *testing.T) {
 	if join.Command.TimeoutSeconds != 1260 {
 		t.Errorf("join of a slow host ends after %d s", join.Command.TimeoutSeconds)
 	}
-	config := string(join.Command.Inputs["config"])
-	for _, name := range []string{spec.ValueJoinToken, spec.ValueCAHash} {
-		if !strings.Contains(config, spec.ValueRef(name)) {
-			t.Errorf("join configuration does not name %s:\n%s", name, config)
+	for input, want := range map[string]string{
+		"config":                 spec.ValueRef(spec.ValueJoinToken),
+		kubeadm.ClusterInfoInput: spec.ValueRef(spec.ValueClusterInfo),
+	} {
+		if got := string(join.Command.Inputs[input]); !strings.Contains(got, want) {
+			t.Errorf("input %s does not name %s:\n%s", input, want, got)
 		}
 	}
 }

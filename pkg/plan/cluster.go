@@ -94,7 +94,7 @@ func (b *builder) join() error {
 			}
 			b.add(h, "join", PhaseJoin, ClassJoin, "join the cluster", &spec.HostWork{
 				Resources: []spec.Resource{command},
-				Values:    []string{spec.ValueJoinToken, spec.ValueCAHash},
+				Values:    []string{spec.ValueJoinToken, spec.ValueClusterInfo},
 			}, needs...)
 		}
 		b.running(h)

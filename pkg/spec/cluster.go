@@ -18,7 +18,7 @@ type KubeWork struct {
 	// Objects are applied server-side, in order.
 	Objects []Object `json:"objects,omitempty"`
 	// JoinToken makes a bootstrap token and puts the values "join-token",
-	// "ca-hash" and "cluster-info" (a kubeconfig with CA and server only) into
+	// and "cluster-info" (a kubeconfig with CA and server only) into
 	// the run's values.
 	JoinToken *JoinToken `json:"joinToken,omitempty"`
 	// Ready is waited for by watch, all at once.
@@ -52,7 +52,6 @@ type Ready struct {
 // Names of the values that a JoinToken gives.
 const (
 	ValueJoinToken   = "join-token"
-	ValueCAHash      = "ca-hash"      // "sha256:..." of the CA's public key
 	ValueClusterInfo = "cluster-info" // kubeconfig with CA and server, no user
 )
 

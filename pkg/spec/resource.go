@@ -134,7 +134,7 @@ type Command struct {
 	Argv []string `json:"argv"` // argv[0] is a path or found on PATH; no shell
 	Env  []string `json:"env,omitempty"`
 	// Inputs are written to files readable by root only, for the time of the
-	// run; "@{name}" in Argv becomes the file's path.
+	// run; "@{name}" in Argv and in other inputs becomes the file's path.
 	Inputs map[string]Secret `json:"inputs,omitempty"`
 	// Unless all of these paths exist (and the command was not interrupted).
 	Unless []string `json:"unless,omitempty"`

@@ -26,8 +26,13 @@ func (a *app) bundleCreate() *cobra.Command {
 		Example: `  kforge bundle create cluster.bundle
   kforge bundle create cluster.bundle -i lab.yaml
   kforge bundle create all.bundle --kubernetes 1.36,1.37 --arch amd64,arm64 --mirror https://mirror.example.org`,
-		Args: cobra.ExactArgs(1),
+		Args: one("FILE"),
 		RunE: func(c *cobra.Command, args []string) error {
+			for _, arch := range o.Arches {
+				if err := oneOf("arch", arch, "amd64", "arm64"); err != nil {
+					return err
+				}
+			}
 			o.Out, o.Inventory = args[0], a.inventory
 			err := run.BundleCreate(c.Context(), &run.Env{}, o, func(p bundle.Progress) {
 				if p.Finished && !p.Cached {
@@ -45,7 +50,7 @@ func (a *app) bundleCreate() *cobra.Command {
 			for _, e := range entries {
 				size += e.Size
 			}
-			fmt.Fprintf(a.streams.Out, "wrote %s: %d artifacts, %d MB\nnext: kforge apply --bundle %s INVENTORY\n", o.Out, len(entries), size>>20, o.Out)
+			fmt.Fprintf(a.streams.Out, "wrote %s: %d artifacts, %d MiB\nnext: kforge apply --bundle %s INVENTORY\n", o.Out, len(entries), size>>20, o.Out)
 			return nil
 		},
 	}
@@ -62,7 +67,7 @@ func (a *app) bundleInspect() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "inspect FILE",
 		Short: "list what a bundle holds",
-		Args:  cobra.ExactArgs(1),
+		Args:  one("FILE"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := oneOf("output", output, "table", "json"); err != nil {
 				return err
@@ -74,7 +79,7 @@ func (a *app) bundleInspect() *cobra.Command {
 			return a.entries(entries, output)
 		},
 	}
-	c.Flags().StringVarP(&output, "output", "o", "table", "table or json")
+	c.Flags().StringVarP(&output, "output", "o", "table", "`format`: table or json")
 	return c
 }
 
@@ -82,7 +87,7 @@ func (a *app) bundleVerify() *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify FILE",
 		Short: "read a whole bundle and check every digest",
-		Args:  cobra.ExactArgs(1),
+		Args:  one("FILE"),
 		RunE: func(c *cobra.Command, args []string) error {
 			entries, err := bundle.Verify(c.Context(), args[0])
 			if err != nil {

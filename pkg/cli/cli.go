@@ -4,8 +4,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -38,8 +36,8 @@ type app struct {
 	verbose   bool
 	stateDir  string
 
-	stop     chan struct{} // closed by the first interrupt
-	reported bool          // a renderer has shown the error already
+	stop  chan struct{} // closed by the first interrupt
+	ended *ending       // what a run's renderers have shown at its end; nil without a run
 }
 
 // Main runs one command and gives its exit code. It never panics.
@@ -62,38 +60,10 @@ func Main(ctx context.Context, streams Streams, args []string) (code int) {
 	root.SetOut(streams.Out)
 	root.SetErr(streams.Err)
 	err := root.ExecuteContext(ctx)
-	if err != nil && !a.reported {
+	if err != nil {
 		a.report(err, args)
 	}
 	return ExitCode(err)
-}
-
-// report prints an error for a person; a command that was asked for JSON gets
-// it as JSON on stdout too.
-func (a *app) report(err error, args []string) {
-	var silent *exitError
-	if errors.As(err, &silent) {
-		return
-	}
-	if wantsJSON(args) {
-		line, jerr := json.Marshal(struct {
-			Event string      `json:"event"`
-			Error *diag.Error `json:"error"`
-		}{"error", diag.From(err)})
-		if jerr == nil {
-			fmt.Fprintln(a.streams.Out, string(line))
-		}
-	}
-	ui.Error(a.streams.Err, err, a.uiOptions(a.streams.Err))
-}
-
-func wantsJSON(args []string) bool {
-	for i, arg := range args {
-		if arg == "-ojson" || arg == "--output=json" || (arg == "json" && i > 0 && (args[i-1] == "-o" || args[i-1] == "--output")) {
-			return true
-		}
-	}
-	return false
 }
 
 func (a *app) root() *cobra.Command {
@@ -109,9 +79,9 @@ will change before it changes it, and running it again changes nothing.`,
 	}
 	p := root.PersistentFlags()
 	p.StringVarP(&a.inventory, "inventory", "i", "", "inventory `file` (default $KFORGE_INVENTORY, else ./inventory.yaml)")
-	p.StringVar(&a.color, "color", "auto", "auto, always or never")
-	p.StringVar(&a.progress, "progress", "auto", "how a run is shown: auto, tty, plain or json")
-	p.BoolVarP(&a.verbose, "verbose", "v", false, "show also the output of commands on hosts and each change")
+	p.StringVar(&a.color, "color", "auto", "`when` to use colour: auto, always or never")
+	p.StringVar(&a.progress, "progress", "auto", "`how` a run is shown: auto, tty, plain or json")
+	p.BoolVarP(&a.verbose, "verbose", "v", false, "show more: output of commands on hosts, each change, each setting")
 	p.StringVar(&a.stateDir, "state-dir", "", "`folder` for the records of runs (default $XDG_STATE_HOME/kforge/runs)")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return diag.Wrap(diag.Invalid, "", err).WithHint("see `%s --help`", c.CommandPath())
@@ -123,41 +93,22 @@ will change before it changes it, and running it again changes nothing.`,
 		return oneOf("progress", a.progress, "auto", "tty", "plain", "json")
 	}
 	root.AddCommand(a.apply(), a.plan(), a.inventoryCmd(), a.init(), a.bundle(), a.replay(), a.versionCmd())
+	// Cobra's own commands, made early to speak as ours do.
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "help":
+			c.Short = "help about any command"
+		case "completion":
+			c.Short = "write a script that completes commands and flags in your shell"
+			for _, shell := range c.Commands() {
+				shell.Short = "completion for " + shell.Name()
+			}
+		}
+	}
 	strictArgs(root)
 	return root
-}
-
-// strictArgs makes bad arguments errors of kind invalid, as bad flags are.
-func strictArgs(c *cobra.Command) {
-	for _, sub := range c.Commands() {
-		strictArgs(sub)
-	}
-	if check := c.Args; check != nil {
-		c.Args = func(c *cobra.Command, args []string) error {
-			if err := check(c, args); err != nil {
-				return diag.Wrap(diag.Invalid, "", err).WithHint("see `%s --help`", c.CommandPath())
-			}
-			return nil
-		}
-	}
-	if c.HasSubCommands() && c.RunE == nil && c.Run == nil {
-		c.Args = cobra.ArbitraryArgs
-		c.RunE = func(c *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return diag.New(diag.Invalid, "", "unknown command %q for %q", args[0], c.CommandPath()).WithHint("see `%s --help`", c.CommandPath())
-			}
-			return c.Help()
-		}
-	}
-}
-
-func oneOf(flag, value string, allowed ...string) error {
-	for _, v := range allowed {
-		if value == v {
-			return nil
-		}
-	}
-	return diag.New(diag.Invalid, "", "--%s is %q, and takes one of %s", flag, value, strings.Join(allowed, ", "))
 }
 
 // inventoryPath finds the inventory: argument, -i, $KFORGE_INVENTORY, or

@@ -2,12 +2,14 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"kforge.dev/kforge/pkg/diag"
+	"kforge.dev/kforge/pkg/diag/errlist"
 	"kforge.dev/kforge/pkg/inventory"
 	"kforge.dev/kforge/pkg/ui"
 )
@@ -41,7 +43,7 @@ func (a *app) inventoryValidate() *cobra.Command {
 					ui.Error(a.streams.Err, err, a.uiOptions(a.streams.Err))
 					continue
 				}
-				fmt.Fprintf(a.streams.Out, "%s: valid, %d hosts, Kubernetes %s\n", path, len(cluster.Hosts), cluster.Version)
+				fmt.Fprintf(a.streams.Out, "%s: valid, %s, Kubernetes %s\n", path, plural(len(cluster.Hosts), "host"), cluster.Version)
 			}
 			if bad > 0 {
 				return &exitError{ExitInvalid}
@@ -53,10 +55,11 @@ func (a *app) inventoryValidate() *cobra.Command {
 
 func (a *app) inventoryShow() *cobra.Command {
 	var output string
+	var all bool
 	c := &cobra.Command{
 		Use:   "show [INVENTORY]",
-		Short: "what each host ends up with, and where each value came from",
-		Args:  cobra.MaximumNArgs(1),
+		Short: "the hosts; with --all what each ends up with, and where each value came from",
+		Args:  atMostOne("INVENTORY"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := oneOf("output", output, "table", "json", "yaml"); err != nil {
 				return err
@@ -82,11 +85,15 @@ func (a *app) inventoryShow() *cobra.Command {
 				_, err = a.streams.Out.Write(text)
 				return err
 			}
-			rows := cluster.Table()
+			rows := cluster.Summary()
+			if all || a.verbose {
+				rows = cluster.Table()
+			}
 			return ui.Table(a.streams.Out, rows[0], rows[1:], a.uiOptions(a.streams.Out))
 		},
 	}
-	c.Flags().StringVarP(&output, "output", "o", "table", "table, json or yaml")
+	c.Flags().StringVarP(&output, "output", "o", "table", "`format`: table, json or yaml")
+	c.Flags().BoolVarP(&all, "all", "a", false, "every setting of cluster and hosts, with its origin (json and yaml always have them)")
 	return c
 }
 
@@ -94,7 +101,7 @@ func (a *app) inventorySchema() *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
 		Short: "the JSON Schema of inventories, for editors",
-		Args:  cobra.NoArgs,
+		Args:  none,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := a.streams.Out.Write(inventory.Schema())
 			return err
@@ -109,7 +116,6 @@ func (a *app) init() *cobra.Command {
 		Short: "write a commented inventory to start from",
 		Example: `  kforge init node1=10.0.0.1 node2=10.0.0.2 gpu1=admin@10.0.0.3:2222
   kforge init --name lab --out lab.yaml 10.0.0.1 10.0.0.2`,
-		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			targets, err := inventory.ParseTargets(args)
 			if err != nil {
@@ -117,7 +123,7 @@ func (a *app) init() *cobra.Command {
 			}
 			text := inventory.Starter(name, targets)
 			if _, _, _, err := inventory.Decode(out, ".", text); err != nil {
-				return err
+				return unplaced(err)
 			}
 			if out == "-" {
 				_, err := a.streams.Out.Write(text)
@@ -142,7 +148,19 @@ func (a *app) init() *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringVar(&name, "name", "cluster", "name of the cluster")
+	c.Flags().StringVar(&name, "name", "cluster", "`name` of the cluster")
 	c.Flags().StringVar(&out, "out", "inventory.yaml", "`file` to write, - for standard output")
 	return c
+}
+
+// unplaced takes the positions off errors: they are in a file that nobody has
+// written.
+func unplaced(err error) error {
+	var out []error
+	for _, e := range errlist.Flatten(err) {
+		d := *diag.From(e)
+		d.Pos = diag.Position{}
+		out = append(out, &d)
+	}
+	return errors.Join(out...)
 }

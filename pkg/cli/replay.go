@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/journal"
 	"kforge.dev/kforge/pkg/ui"
 	"kforge.dev/kforge/pkg/version"
@@ -21,7 +22,7 @@ func (a *app) replay() *cobra.Command {
 		Short: "draw a recorded run again",
 		Long: `Draws a run from its record, events.jsonl, at once and as it looked. FILE may also
 be the folder of a run; the summary of each run names it.`,
-		Args: cobra.ExactArgs(1),
+		Args: one("FILE"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := oneOf("output", output, "text", "json"); err != nil {
 				return err
@@ -32,6 +33,9 @@ be the folder of a run; the summary of each run names it.`,
 			}
 			events, err := journal.Read(path)
 			if err != nil {
+				if diag.KindOf(err) == diag.NotFound {
+					return diag.From(err).WithHint("name events.jsonl of a run, or its folder; runs are recorded in %s", a.runs())
+				}
 				return err
 			}
 			var r ui.Renderer = ui.NewPlain(a.streams.Out, a.uiOptions(a.streams.Out))
@@ -45,8 +49,20 @@ be the folder of a run; the summary of each run names it.`,
 			return nil
 		},
 	}
-	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	c.Flags().StringVarP(&output, "output", "o", "text", "`format`: text or json")
 	return c
+}
+
+// runs is the folder of all records.
+func (a *app) runs() string {
+	if a.stateDir != "" {
+		return a.stateDir
+	}
+	dir, err := journal.DefaultDir()
+	if err != nil {
+		return "$XDG_STATE_HOME/kforge/runs"
+	}
+	return dir
 }
 
 func (a *app) versionCmd() *cobra.Command {
@@ -54,7 +70,7 @@ func (a *app) versionCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "version",
 		Short: "which build this is",
-		Args:  cobra.NoArgs,
+		Args:  none,
 		RunE: func(*cobra.Command, []string) error {
 			if err := oneOf("output", output, "text", "json"); err != nil {
 				return err
@@ -80,6 +96,6 @@ func (a *app) versionCmd() *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	c.Flags().StringVarP(&output, "output", "o", "text", "`format`: text or json")
 	return c
 }

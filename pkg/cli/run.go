@@ -29,7 +29,7 @@ type clusterFlags struct {
 
 func (f *clusterFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.bundle, "bundle", "", "take all artifacts from this `file` (see kforge bundle create); nothing is fetched")
-	c.Flags().StringVarP(&f.output, "output", "o", "text", "text or json")
+	c.Flags().StringVarP(&f.output, "output", "o", "text", "`format`: text or json")
 	c.Flags().BoolVar(&f.askSudo, "ask-sudo-password", false, "ask for the login users' sudo password")
 }
 
@@ -41,7 +41,7 @@ func (a *app) apply() *cobra.Command {
 		Long: `Reaches every host of the inventory, shows what would change, asks, and does it.
 A host that fails stops alone; run apply again and it goes on from what it finds.
 The admin's kubeconfig is written beside the inventory.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: atMostOne("INVENTORY"),
 		RunE: func(c *cobra.Command, args []string) error {
 			env, o, err := a.env(&f, args)
 			if err != nil {
@@ -63,7 +63,7 @@ func (a *app) plan() *cobra.Command {
 		Short: "show what apply would change, and change nothing",
 		Long: `Reaches every host in read-only mode and shows each change that apply would make,
 with the differences of files. Hosts are not changed: the agent refuses to.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: atMostOne("INVENTORY"),
 		RunE: func(c *cobra.Command, args []string) error {
 			jsonOut := f.output == "json"
 			if jsonOut && a.progress == "auto" {
@@ -121,23 +121,38 @@ func (a *app) env(f *clusterFlags, args []string) (*run.Env, run.Options, error)
 			mode = "json"
 		}
 	}
+	var view ui.Renderer
 	o := a.uiOptions(a.streams.Err)
 	switch mode {
 	case "json":
-		env.Renderers = append(env.Renderers, ui.NewJSON(a.streams.Out))
+		view = ui.NewJSON(a.streams.Out)
 	case "tty":
-		errFile, _ := a.streams.Err.(*os.File)
-		env.Renderers = append(env.Renderers, ui.NewTTY(a.streams.Err, ui.Size(errFile), o))
+		errFile, ok := a.streams.Err.(*os.File)
+		if !ok {
+			return nil, run.Options{}, diag.New(diag.Invalid, "", "--progress tty needs a terminal")
+		}
+		view = ui.NewTTY(errFile, ui.Size(errFile), o)
 	default:
-		env.Renderers = append(env.Renderers, ui.NewPlain(a.streams.Err, o))
+		view = ui.NewPlain(a.streams.Err, o)
 	}
+	a.ended = &ending{json: mode == "json"}
+	env.Renderers = append(env.Renderers, view, a.ended)
 	if a.terminal() {
-		env.Confirm = a.confirm
-		env.Passphrase = func(ctx context.Context, file string) ([]byte, error) {
-			return a.secret(ctx, fmt.Sprintf("passphrase of %s: ", file))
+		// Nothing is drawn over a question.
+		env.Confirm = func(ctx context.Context, p ui.PlanView) (yes bool, err error) {
+			view.Suspend(func() { yes, err = a.confirm(ctx, p) })
+			return yes, err
+		}
+		env.Passphrase = func(ctx context.Context, file string) (phrase []byte, err error) {
+			view.Suspend(func() { phrase, err = a.secret(ctx, fmt.Sprintf("passphrase of %s: ", file)) })
+			return phrase, err
 		}
 		if f.askSudo {
-			env.SudoPassword = a.sudoPassword()
+			ask := a.sudoPassword()
+			env.SudoPassword = func(ctx context.Context, host string) (password spec.Secret, err error) {
+				view.Suspend(func() { password, err = ask(ctx, host) })
+				return password, err
+			}
 		}
 	} else if f.askSudo {
 		return nil, run.Options{}, diag.New(diag.Consent, "", "--ask-sudo-password needs a terminal").

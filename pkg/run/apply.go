@@ -110,13 +110,30 @@ func (s *session) kubeconfig(ctx context.Context) error {
 	return nil
 }
 
+// leftResults tells of the hosts that were left out, when no steps were run.
+func (s *session) leftResults() (out []event.HostResult) {
+	for _, h := range s.cluster.Hosts {
+		if err := s.left[h.Name]; err != nil {
+			out = append(out, event.HostResult{Host: h.Name, Status: event.Unreachable, Error: diag.From(err)})
+		}
+	}
+	return out
+}
+
 // finish sends the summary and returns err.
 func (s *session) finish(err error) error {
 	d := &event.SummaryData{}
 	if s.result != nil {
 		d = s.result.Summary()
-	} else if s.fleet != nil {
-		d.Unreachable = len(s.fleet.unreachable)
+	} else {
+		d.Results = s.leftResults()
+		d.Unreachable = len(d.Results)
+	}
+	for i, r := range d.Results { // what was reached and has findings is not lost
+		if r.Status == event.Unreachable && diag.KindOf(r.Error) == diag.Preflight {
+			d.Results[i].Status = event.Failed
+			d.Unreachable, d.Failed = d.Unreachable-1, d.Failed+1
+		}
 	}
 	if d.Phases == nil {
 		d.Phases = map[string]float64{}

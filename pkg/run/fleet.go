@@ -2,7 +2,7 @@ package run
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"sync"
 	"time"
 
@@ -156,20 +156,17 @@ func (f *fleet) mutating() int {
 	return n
 }
 
-// allLost is the error of a run in which no host at all was reached.
+// allLost is the error of a run in which no host at all was reached: those of
+// all hosts, in the inventory's order.
 func (f *fleet) allLost() error {
 	if len(f.facts) > 0 {
 		return nil
 	}
-	for _, h := range f.cluster.Hosts { // the first in order speaks for all
-		if err := f.unreachable[h.Name]; err != nil {
-			if n := len(f.unreachable); n > 1 {
-				return fmt.Errorf("none of the %d hosts could be reached; the first: %w", n, err)
-			}
-			return err
-		}
+	var errs []error
+	for _, h := range f.cluster.Hosts {
+		errs = append(errs, f.unreachable[h.Name])
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (f *fleet) close() {

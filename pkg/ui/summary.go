@@ -16,6 +16,7 @@ const folded = 20
 // story is what a renderer keeps of a run to tell at its end.
 type story struct {
 	command, cluster string
+	hosts            int      // that the run is about
 	phases           []string // in the order they began
 	changes          map[spec.Action]int
 	begin, last      event.Event // for their times
@@ -33,7 +34,7 @@ func (s *story) take(e event.Event) {
 	s.last = e
 	switch e.Event {
 	case event.RunStart:
-		s.command, s.cluster = e.Command, e.Cluster
+		s.command, s.cluster, s.hosts = e.Command, e.Cluster, len(e.Hosts)
 	case event.StepStart:
 		if e.Phase != "" && !slices.Contains(s.phases, e.Phase) {
 			s.phases = append(s.phases, e.Phase)
@@ -111,6 +112,7 @@ func (st style) verdict(b *strings.Builder, s *story, d *event.SummaryData) {
 		}
 		lost = lost || r.Status == event.Failed || r.Status == event.Unreachable
 	}
+	hosts = max(hosts, s.hosts) // a run may end before it has a result of each
 	name := strings.TrimSpace(clean(s.command) + " " + clean(s.cluster))
 	var parts []string
 	for _, p := range []struct {
@@ -123,7 +125,7 @@ func (st style) verdict(b *strings.Builder, s *story, d *event.SummaryData) {
 	}
 	sign, tint := st.char(good), green
 	switch {
-	case lost || d.Failed > 0 || d.Unreachable > 0:
+	case lost || d.Failed > 0 || d.Unreachable > 0 || s.last.Error != nil:
 		sign, tint = st.char(bad), red
 	case d.Skipped > 0:
 		sign, tint = st.char(caution), yellow

@@ -69,6 +69,7 @@ func strictArgs(c *cobra.Command) {
 
 func unknownCommand(c *cobra.Command, name string) error {
 	maybe := ""
+	c.SuggestionsMinimumDistance = 2
 	if near := c.SuggestionsFor(name); len(near) > 0 {
 		maybe = " (did you mean " + strings.Join(near, " or ") + "?)"
 	}

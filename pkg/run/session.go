@@ -130,13 +130,18 @@ func (s *session) prepare(ctx context.Context) (err error) {
 func (s *session) preflight(art *artifacts, fallback []string) error {
 	findings := preflight.Check(preflight.Input{Cluster: s.cluster, Facts: s.fleet.facts, HasArtifacts: art.has, FallbackDNS: fallback})
 	byHost := map[string][]error{}
+	var notes []note
 	for _, f := range findings {
 		if f.Severity != preflight.Error {
-			s.sink(event.Event{Event: event.Warning, Host: f.Host, Text: f.Message, Hint: f.Hint})
+			if f.Rule == "resolver" {
+				continue // the plan tells it too, with the servers that it takes
+			}
+			notes = append(notes, note{f.Host, f.Message, f.Hint})
 			continue
 		}
 		byHost[f.Host] = append(byHost[f.Host], &diag.Error{Kind: diag.Preflight, Op: "preflight " + f.Rule, Host: f.Host, Msg: f.Message, Hint: f.Hint})
 	}
+	s.warn(notes)
 	if errs := byHost[""]; errs != nil {
 		return errors.Join(errs...)
 	}
@@ -192,9 +197,11 @@ func (s *session) plan(ctx context.Context, art *artifacts, fallback []string) e
 	if err != nil {
 		return err
 	}
+	var notes []note
 	for _, n := range p.Notes {
-		s.sink(event.Event{Event: event.Warning, Host: n.Host, Text: n.Message, Hint: n.Hint})
+		notes = append(notes, note{n.Host, n.Message, n.Hint})
 	}
+	s.warn(notes)
 	s.steps = p.Steps
 	s.view, s.executor.settled, err = preview(ctx, s.executor, s.steps, in.Live != nil)
 	return err

@@ -103,7 +103,7 @@ func refused(h hop, o offer, err error) error {
 		e.Msg, e.Err = "there is no key to offer", nil
 	}
 	if len(o.told) > 0 {
-		e.Msg = strings.TrimSpace(e.Msg + " tried " + strings.Join(o.told, ", "))
+		e.Msg = strings.TrimPrefix(e.Msg+"; tried "+strings.Join(o.told, ", "), "; ")
 	}
 	return e.WithHint("put a key of yours into authorized_keys there (ssh-copy-id -p %d %s@%s), load it with ssh-add, or name the right ssh.user or ssh.identityFiles",
 		h.port, h.user, h.host)

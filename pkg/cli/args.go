@@ -87,6 +87,7 @@ func help(c *cobra.Command, args []string) error {
 		at = next
 	}
 	at.InitDefaultHelpFlag()
+	at.InitDefaultVersionFlag()
 	return at.Help()
 }
 

@@ -27,6 +27,7 @@ type client struct {
 	in     io.Closer
 	hello  wire.Hello
 	events []wire.Event
+	early  map[uint64]*wire.Reply
 	done   chan error // what Serve returned
 	id     uint64
 }
@@ -102,6 +103,10 @@ func (c *client) send(h wire.Header) uint64 {
 func (c *client) reply(id uint64) *wire.Reply {
 	c.t.Helper()
 	for {
+		// Requests may be answered out of order.
+		if r := c.early[id]; r != nil {
+			return r
+		}
 		h, _, err := c.r.Read()
 		if err != nil {
 			c.t.Fatalf("waiting for reply %d: %v", id, err)
@@ -109,8 +114,11 @@ func (c *client) reply(id uint64) *wire.Reply {
 		if h.Type == wire.TEvent {
 			c.events = append(c.events, *h.Event)
 		}
-		if h.Type == wire.TReply && h.ID == id {
-			return h.Reply
+		if h.Type == wire.TReply {
+			if c.early == nil {
+				c.early = map[uint64]*wire.Reply{}
+			}
+			c.early[h.ID] = h.Reply
 		}
 	}
 }

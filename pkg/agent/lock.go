@@ -1,12 +1,14 @@
 package agent
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -19,7 +21,42 @@ import (
 // holders could then hold two files of that name.
 const lockFile = "/run/kforge/lock"
 
-// takeLock takes the host lock or says who has it.
+// A lock may be waited for a moment when its holder has just gone, and longer
+// when it says that it is ending: it may have a child to stop (5 s) and writes
+// to bring to the disk.
+const (
+	lockPatience   = time.Second
+	endingPatience = 45 * time.Second
+	lockPoll       = 50 * time.Millisecond
+)
+
+// waitLock takes the host lock, waiting for a holder that is ending.
+func waitLock(ctx context.Context, root string, l wire.Lock) (*os.File, error) {
+	begin := time.Now()
+	poll := time.NewTicker(lockPoll)
+	defer poll.Stop()
+	for {
+		f, err := takeLock(root, l)
+		var held *heldError
+		if !errors.As(err, &held) {
+			return f, err
+		}
+		patience := lockPatience
+		if held.by.Ending {
+			patience = endingPatience
+		}
+		if time.Since(begin) > patience {
+			return nil, held.explain()
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// takeLock takes the host lock or says who has it, in a *heldError.
 func takeLock(root string, l wire.Lock) (*os.File, error) {
 	path := filepath.Join(root, lockFile)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -36,24 +73,54 @@ func takeLock(root string, l wire.Lock) (*os.File, error) {
 		}
 		return nil, fmt.Errorf("locking host: %w", err)
 	}
-	raw, err := json.Marshal(l)
-	if err == nil {
-		err = f.Truncate(0)
-	}
-	if err == nil {
-		_, err = f.WriteAt(append(raw, '\n'), 0)
-	}
-	if err != nil {
+	if err := writeLock(f, l); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("writing host lock: %w", err)
 	}
 	return f, nil
 }
 
+func writeLock(f *os.File, l wire.Lock) error {
+	raw, err := json.Marshal(l)
+	if err != nil {
+		return err
+	}
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err = f.WriteAt(append(raw, '\n'), 0)
+	return err
+}
+
+// ending tells whoever comes next that the lock will be free soon.
+func (s *server) ending() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lock == nil {
+		return
+	}
+	s.holder.Ending = true
+	_ = writeLock(s.lock, s.holder) // the lock itself is what counts
+}
+
+// heldError is a lock that somebody else has.
+type heldError struct {
+	by    wire.Lock
+	known bool // by says who
+}
+
+func (e *heldError) Error() string { return e.explain().Error() }
+
 func heldBy(f *os.File) error {
-	var l wire.Lock
+	e := &heldError{}
 	raw, err := io.ReadAll(io.LimitReader(f, 64<<10))
-	if err != nil || json.Unmarshal(raw, &l) != nil {
+	e.known = err == nil && json.Unmarshal(raw, &e.by) == nil
+	return e
+}
+
+func (e *heldError) explain() *diag.Error {
+	l := e.by
+	if !e.known {
 		// Its holder has just taken it and not yet said who it is.
 		return diag.New(diag.Locked, "lock host", "another run holds the lock").WithHint("try again when it has ended")
 	}

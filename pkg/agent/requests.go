@@ -17,7 +17,7 @@ import (
 )
 
 func (s *server) env() *resource.Env {
-	return &resource.Env{Root: s.Root, Runner: s.Runner, Blobs: s.blobs, Now: s.Now, Uptime: s.Uptime}
+	return &resource.Env{Root: s.Root, Runner: s.Runner, Blobs: s.blobs, Now: s.Now, Uptime: s.Uptime, Later: s.later}
 }
 
 func (s *server) facts(ctx context.Context) (*wire.Reply, error) {
@@ -78,18 +78,22 @@ func (s *server) readFile(r wire.Read) (*wire.Reply, error) {
 }
 
 // takeLock takes the host lock and then tidies up what earlier agents left.
-func (s *server) takeLock(l wire.Lock) error {
+func (s *server) takeLock(ctx context.Context, l wire.Lock) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.lock != nil {
+	held := s.lock != nil
+	s.mu.Unlock()
+	if held {
 		return nil
 	}
-	f, err := takeLock(s.Root, l)
+	f, err := waitLock(ctx, s.Root, l)
 	if err != nil {
 		return err
 	}
+	s.mu.Lock()
 	s.lock = f
-	if err := s.blobs.sweep(s.Now()); err != nil {
+	s.holder = l
+	s.mu.Unlock()
+	if err := s.blobs.sweep(s.Now(), s.Now().Add(-s.Uptime())); err != nil {
 		return fmt.Errorf("sweeping blob store: %w", err)
 	}
 	if err := os.RemoveAll(filepath.Join(s.Root, resource.InputDir)); err != nil {

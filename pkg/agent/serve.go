@@ -15,6 +15,7 @@ import (
 
 	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/resource"
+	"kforge.dev/kforge/pkg/resource/durable"
 	"kforge.dev/kforge/pkg/wire"
 )
 
@@ -49,10 +50,12 @@ type server struct {
 	blobs   store
 	journal *journal
 	apply   chan struct{} // holds one token: applies go one at a time
+	later   *durable.Queue
 
-	mu    sync.Mutex
-	lock  *os.File
-	calls map[uint64]*call
+	mu     sync.Mutex
+	lock   *os.File
+	holder wire.Lock // what lock says
+	calls  map[uint64]*call
 }
 
 // call is a request in flight.
@@ -76,6 +79,9 @@ func Serve(ctx context.Context, o Options, in io.Reader, out io.Writer) error {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Uptime == nil {
+		o.Uptime = resource.Uptime
+	}
 	if o.DeadAfter == 0 {
 		o.DeadAfter = wire.DeadAfter
 	}
@@ -84,7 +90,7 @@ func Serve(ctx context.Context, o Options, in io.Reader, out io.Writer) error {
 	}
 	s := &server{
 		Options: o, w: wire.NewWriter(out), blobs: newStore(o.Root), journal: newJournal(o.Root, o.Now),
-		apply: make(chan struct{}, 1), calls: map[uint64]*call{},
+		apply: make(chan struct{}, 1), calls: map[uint64]*call{}, later: durable.New(),
 	}
 	if err := s.w.Mark(wire.AgentMark); err != nil {
 		return fmt.Errorf("greeting: %w", err)
@@ -108,7 +114,11 @@ func (s *server) run(ctx context.Context, in io.Reader) error {
 	var requests sync.WaitGroup
 	defer func() {
 		cancel(errEOF)
+		s.ending()
 		requests.Wait()
+		if err := s.later.Wait(); err != nil {
+			fmt.Fprintln(s.Log, "kforge-agent:", err)
+		}
 		unlock(s.lock)
 	}()
 	read := make(chan error, 1)
@@ -262,7 +272,7 @@ func (s *server) answer(ctx context.Context, h wire.Header, c *call) (rep *wire.
 	case h.Type == wire.TRead && h.Read != nil:
 		return s.readFile(*h.Read)
 	case h.Type == wire.TLock && h.Lock != nil:
-		return nil, s.takeLock(*h.Lock)
+		return nil, s.takeLock(ctx, *h.Lock)
 	case h.Type == wire.TApply && h.Apply != nil:
 		return s.applyAll(ctx, h.ID, *h.Apply)
 	case h.Type == wire.TPut && h.Put != nil:

@@ -28,7 +28,9 @@ const (
 )
 
 // store keeps blobs by digest. A name without a dot in front is a blob that was
-// verified when it came.
+// verified when it came, in this boot: blobs are not synced, since most are used
+// and removed before they ever reach the disk, and those of an earlier boot are
+// swept.
 type store struct{ dir string }
 
 func newStore(root string) store { return store{filepath.Join(root, record.StateDir, "blobs")} }
@@ -81,7 +83,7 @@ func (s store) has(digest string) (bool, error) {
 
 // sweep removes what broken puts left, and blobs that nobody used for long. The
 // caller holds the host lock, so that nothing is being put.
-func (s store) sweep(now time.Time) error {
+func (s store) sweep(now, booted time.Time) error {
 	entries, err := os.ReadDir(s.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -95,7 +97,7 @@ func (s store) sweep(now time.Time) error {
 			continue
 		}
 		stale := strings.HasPrefix(e.Name(), putPrefix) ||
-			strings.HasPrefix(e.Name(), blobPrefix) && now.Sub(fi.ModTime()) > blobAge
+			strings.HasPrefix(e.Name(), blobPrefix) && (now.Sub(fi.ModTime()) > blobAge || fi.ModTime().Before(booted))
 		if stale {
 			if err := os.Remove(filepath.Join(s.dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
@@ -141,16 +143,13 @@ func (s store) put(digest string, size int64, name string, r io.Reader) (err err
 	if got := "sha256:" + hex.EncodeToString(h.Sum(nil)); got != digest {
 		return diag.New(diag.Digest, op, "content has digest %s, want %s", got, digest)
 	}
-	if err := f.Sync(); err != nil {
-		return full(op, err)
-	}
 	if err := f.Close(); err != nil {
 		return full(op, err)
 	}
 	if err := os.Rename(tmp, final); err != nil {
 		return full(op, err)
 	}
-	return record.SyncDir(s.dir)
+	return nil
 }
 
 // full gives an error of a full disk its kind.

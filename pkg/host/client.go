@@ -25,6 +25,8 @@ type client struct {
 	waiting map[uint64]chan frame
 	err     error // why the stream ended, once it has
 	ended   chan struct{}
+	quiet   chan struct{}  // closed to end the pings
+	pings   sync.WaitGroup // the goroutine that sends them
 
 	mutating atomic.Int64 // requests sent that may change what the host holds
 }
@@ -35,9 +37,37 @@ type frame struct {
 }
 
 func newClient(w *wire.Writer, r *wire.Reader) *client {
-	c := &client{w: w, waiting: map[uint64]chan frame{}, ended: make(chan struct{})}
+	c := &client{w: w, waiting: map[uint64]chan frame{}, ended: make(chan struct{}), quiet: make(chan struct{})}
 	go c.read(r)
+	c.pings.Go(c.ping)
 	return c
+}
+
+// hush ends the pings; nothing more is written by this side's own will.
+func (c *client) hush() {
+	close(c.quiet)
+	c.pings.Wait()
+}
+
+// ping tells the agent now and then that we are alive, so that it gives the
+// host's lock back when this machine dies without a word. It ends with the
+// stream.
+func (c *client) ping() {
+	tick := time.NewTicker(wire.PingEvery)
+	defer tick.Stop()
+	for {
+		// Id 0 is no request's: the reply is passed over.
+		if err := c.w.Write(wire.Header{Type: wire.TPing}, nil); err != nil {
+			return // the reader tells why
+		}
+		select {
+		case <-tick.C:
+		case <-c.quiet:
+			return
+		case <-c.ended:
+			return
+		}
+	}
 }
 
 // read hands frames to their requests until the stream ends, then fails all.

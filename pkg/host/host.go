@@ -14,6 +14,7 @@ import (
 	"net"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"kforge.dev/kforge/pkg/agentbin"
@@ -53,6 +54,9 @@ type Host struct {
 	session *ssh.Session
 	client  *client
 	stderr  *tail
+
+	closing sync.Once
+	closed  error
 }
 
 // Connect dials, starts the agent (uploading it only when it is missing) and,
@@ -273,10 +277,34 @@ func (h *Host) Mutating() int { return int(h.client.mutating.Load()) }
 // Alive reports whether requests can still be sent.
 func (h *Host) Alive() bool { return h.client.broken() == nil }
 
-// Close ends the agent and the connection.
+// endPatience bounds the wait for an agent that was told to end: it brings what
+// it wrote to the disk first.
+const endPatience = time.Minute
+
+// Close ends the agent, waits until what it wrote is safe on the host's disk,
+// and closes the connection.
 func (h *Host) Close() error {
+	h.closing.Do(func() { h.closed = h.end() })
+	return h.closed
+}
+
+func (h *Host) end() error {
+	if h.client != nil {
+		h.client.hush()
+	}
 	if h.session != nil {
 		h.session.Stdin.Close() // end of input is how an agent is told to stop
+	}
+	if h.client != nil {
+		t := time.NewTimer(endPatience)
+		defer t.Stop()
+		select {
+		case <-h.client.ended:
+		case <-h.conn.Done():
+		case <-t.C:
+		}
+	}
+	if h.session != nil {
 		h.session.Close()
 	}
 	err := h.conn.Close()

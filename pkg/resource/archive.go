@@ -265,9 +265,9 @@ func unpack(ctx context.Context, s *session, m record.Member, r io.Reader) error
 		if err := s.records.Intend(own); err != nil {
 			return err
 		}
-		return linkAtomic(s.path(m.Path), m.Target)
+		return linkAtomic(s.Later, s.path(m.Path), m.Target)
 	}
-	err := writeAtomic(ctx, s.path(m.Path), fs.FileMode(m.Mode), 0, 0, r, m.Digest, func() error { return s.records.Intend(own) })
+	err := writeAtomic(ctx, s.Later, s.path(m.Path), fs.FileMode(m.Mode), 0, 0, r, m.Digest, func() error { return s.records.Intend(own) })
 	if err != nil {
 		return err
 	}

@@ -78,7 +78,8 @@ func (k fileKind) observe(ctx context.Context, s *session) (observed, error) {
 			return nil, err
 		}
 	}
-	st.ours = st.recorded || hasHeader(st.text)
+	// An empty file holds nothing of anybody's: a power cut may have left it.
+	st.ours = st.recorded || hasHeader(st.text) || fi.Size() == 0
 	return st, nil
 }
 
@@ -167,7 +168,7 @@ func (st *fileState) apply(ctx context.Context, s *session) error {
 		return err
 	}
 	own := record.Path{Path: w.Path, Digest: st.digest}
-	err = writeAtomic(ctx, path, w.Mode, w.UID, w.GID, src, st.digest, func() error { return s.records.Intend(own) })
+	err = writeAtomic(ctx, s.Later, path, w.Mode, w.UID, w.GID, src, st.digest, func() error { return s.records.Intend(own) })
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kforge.dev/kforge/pkg/diag"
+	"kforge.dev/kforge/pkg/resource/durable"
 	"kforge.dev/kforge/pkg/spec"
 )
 
@@ -33,7 +34,10 @@ type Env struct {
 	Root   string // "/" in production
 	Runner Runner
 	Blobs  Blobs
-	Run    string                              // id of the run, for records
+	Run    string // id of the run, for records
+	// Later makes what was written durable behind the work; the owner of the
+	// queue waits for it before the run ends. nil makes every write wait.
+	Later  *durable.Queue
 	Now    func() time.Time                    // nil means time.Now
 	Uptime func() time.Duration                // CLOCK_MONOTONIC; nil means the kernel's
 	Failed func(change spec.Change, err error) // told of a change that was tried and failed; may be nil

@@ -37,19 +37,20 @@ func newSession(env *Env, rs []spec.Resource, planning bool, sink Sink) *session
 		e.Now = time.Now
 	}
 	if e.Uptime == nil {
-		e.Uptime = uptime
+		e.Uptime = Uptime
 	}
 	if sink == nil {
 		sink = func(Event) {}
 	}
-	s := &session{Env: &e, records: record.Store{Root: e.Root}, planning: planning, sink: sink, will: map[string]bool{}}
+	s := &session{Env: &e, records: record.Store{Root: e.Root, Later: e.Later}, planning: planning, sink: sink, will: map[string]bool{}}
 	if raw, err := os.ReadFile(s.path("/proc/sys/kernel/random/boot_id")); err == nil {
 		s.bootID = strings.TrimSpace(string(raw))
 	}
 	return s
 }
 
-func uptime() time.Duration {
+// Uptime is CLOCK_MONOTONIC.
+func Uptime() time.Duration {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
 		return 0

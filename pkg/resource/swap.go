@@ -115,7 +115,7 @@ func (st *swapState) apply(ctx context.Context, s *session) error {
 				return err
 			}
 		}
-		if err := linkAtomic(s.path(p), "/dev/null"); err != nil {
+		if err := linkAtomic(s.Later, s.path(p), "/dev/null"); err != nil {
 			return fmt.Errorf("masking %s: %w", u, err)
 		}
 	}
@@ -141,7 +141,7 @@ func replaceKept(ctx context.Context, s *session, path string, content []byte) e
 	} else if err := mkdirs(s.Root, path); err != nil {
 		return err
 	}
-	return writeAtomic(ctx, real, mode, uid, gid, strings.NewReader(string(content)), digestOf(content), func() error { return nil })
+	return writeAtomic(ctx, nil, real, mode, uid, gid, strings.NewReader(string(content)), digestOf(content), func() error { return nil })
 }
 
 // withoutSwap comments the swap lines of an fstab out and leaves every other

@@ -63,7 +63,7 @@ func (st *symlinkState) apply(_ context.Context, s *session) error {
 	if err := s.records.Intend(record.Path{Path: w.Path, Target: w.Target}); err != nil {
 		return err
 	}
-	return linkAtomic(s.path(w.Path), w.Target)
+	return linkAtomic(s.Later, s.path(w.Path), w.Target)
 }
 
 func (st *symlinkState) adopt(s *session) error {

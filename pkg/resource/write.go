@@ -15,17 +15,17 @@ import (
 	"syscall"
 
 	"kforge.dev/kforge/pkg/diag"
-	"kforge.dev/kforge/pkg/resource/record"
+	"kforge.dev/kforge/pkg/resource/durable"
 )
 
 // tmpMark is in the name of every temporary file of ours.
 const tmpMark = ".kforge-tmp-"
 
-// writeAtomic puts src at path: a temporary file in the same directory, synced,
-// with mode and owner, renamed over it, directory synced. What src gives must
-// have the digest. before runs when the content is safe on disk, just before
-// the rename; its error stops the write.
-func writeAtomic(ctx context.Context, path string, mode fs.FileMode, uid, gid int, src io.Reader, digest string, before func() error) (err error) {
+// writeAtomic puts src at path: a temporary file in the same directory, with mode
+// and owner, renamed over it. What src gives must have the digest. before runs
+// when the content is complete, just before the rename; its error stops the
+// write. File and directory are synced as the queue does it.
+func writeAtomic(ctx context.Context, q *durable.Queue, path string, mode fs.FileMode, uid, gid int, src io.Reader, digest string, before func() error) (err error) {
 	dir, base := filepath.Split(path)
 	sweepTemps(dir, base)
 	tmp := filepath.Join(dir, "."+base+tmpMark+rand.Text()[:8])
@@ -49,8 +49,10 @@ func writeAtomic(ctx context.Context, path string, mode fs.FileMode, uid, gid in
 	if err := setOwner(tmp, uid, gid, mode); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
-		return err
+	if !q.Deferred() {
+		if err := f.Sync(); err != nil {
+			return err
+		}
 	}
 	if err := f.Close(); err != nil {
 		return err
@@ -61,7 +63,10 @@ func writeAtomic(ctx context.Context, path string, mode fs.FileMode, uid, gid in
 	if err := os.Rename(tmp, path); err != nil {
 		return err
 	}
-	return record.SyncDir(dir)
+	if !q.Deferred() {
+		return durable.Now(dir)
+	}
+	return errors.Join(q.Sync(path), q.Sync(filepath.Clean(dir)))
 }
 
 // sweepTemps removes what a crash left of earlier writes of the same file.
@@ -80,7 +85,7 @@ func escapeGlob(s string) string {
 }
 
 // linkAtomic puts a symbolic link at path, replacing what is there.
-func linkAtomic(path, target string) error {
+func linkAtomic(q *durable.Queue, path, target string) error {
 	dir, base := filepath.Split(path)
 	sweepTemps(dir, base)
 	tmp := filepath.Join(dir, "."+base+tmpMark+rand.Text()[:8])
@@ -91,7 +96,7 @@ func linkAtomic(path, target string) error {
 		os.Remove(tmp)
 		return err
 	}
-	return record.SyncDir(dir)
+	return q.Sync(filepath.Clean(dir))
 }
 
 // mkdirs makes the missing parents of path, below root, with mode 0755 whatever
@@ -130,7 +135,7 @@ func keepOriginal(path string) error {
 	}
 	// A hard link keeps content, mode, owner and times, and is atomic.
 	if err := os.Link(path, path+origSuffix); err == nil {
-		return record.SyncDir(filepath.Dir(path))
+		return durable.Now(filepath.Dir(path))
 	}
 	fi, err := os.Stat(path)
 	if err != nil {
@@ -141,7 +146,7 @@ func keepOriginal(path string) error {
 		return err
 	}
 	uid, gid := owner(fi)
-	if err := writeAtomic(context.Background(), path+origSuffix, fi.Mode().Perm(), uid, gid,
+	if err := writeAtomic(context.Background(), nil, path+origSuffix, fi.Mode().Perm(), uid, gid,
 		strings.NewReader(string(raw)), digestOf(raw), func() error { return nil }); err != nil {
 		return fmt.Errorf("keeping %s: %w", path, err)
 	}

@@ -174,6 +174,8 @@ type Lock struct {
 	Run     string `json:"run"`
 	Command string `json:"command"`
 	Since   string `json:"since"` // RFC 3339
+	// Ending: the client is gone and the agent is about to give the lock back.
+	Ending bool `json:"ending,omitempty"`
 }
 
 // AgentPrefix and 64 hex digits of its sha256 are the agent's file name, on

@@ -19,14 +19,15 @@ func (s Store) Path(path string) (*Path, error) {
 	return &p, nil
 }
 
-// Intend says durably that path is ours, before its content is put in place.
-func (s Store) Intend(p Path) error { return s.save("files", p.Path, p, true) }
+// Intend says that path is ours, before its content is put in place. A power
+// cut that loses it loses the content too, or leaves it whole and ours to adopt.
+func (s Store) Intend(p Path) error { return s.save("files", p.Path, p, later) }
 
 // Stamp records what the file at path looks like now that it holds the content
 // of p. Losing it in a crash costs a hash, so it is not made durable.
 func (s Store) Stamp(p Path, fi fs.FileInfo) error {
 	p.Stamp(fi)
-	return s.save("files", p.Path, p, false)
+	return s.save("files", p.Path, p, never)
 }
 
 // Disown forgets an owned path.
@@ -43,7 +44,7 @@ func (s Store) Archive(id string) (*Archive, error) {
 }
 
 // SaveArchive replaces the record of an archive.
-func (s Store) SaveArchive(a Archive) error { return s.save("archives", a.ID, a, true) }
+func (s Store) SaveArchive(a Archive) error { return s.save("archives", a.ID, a, later) }
 
 // Unit gives the record of a unit, nil when there is none.
 func (s Store) Unit(name string) (*Unit, error) {
@@ -56,7 +57,7 @@ func (s Store) Unit(name string) (*Unit, error) {
 }
 
 // SaveUnit replaces the record of a unit.
-func (s Store) SaveUnit(u Unit) error { return s.save("units", u.Name, u, true) }
+func (s Store) SaveUnit(u Unit) error { return s.save("units", u.Name, u, later) }
 
 // Command gives the record of a command, nil when it never began.
 func (s Store) Command(id string) (*Command, error) {
@@ -68,8 +69,9 @@ func (s Store) Command(id string) (*Command, error) {
 	return &c, nil
 }
 
-// SaveCommand replaces the record of a command.
-func (s Store) SaveCommand(c Command) error { return s.save("commands", c.ID, c, true) }
+// SaveCommand replaces the record of a command. It is safe on disk when it
+// returns: a command that began must never be taken for one that did not.
+func (s Store) SaveCommand(c Command) error { return s.save("commands", c.ID, c, now) }
 
 // Interrupted lists the ids of commands that began and did not end well.
 func (s Store) Interrupted() ([]string, error) {
@@ -114,5 +116,5 @@ func (s Store) Refuse(bootID, item string) error {
 		r.Items = map[string]bool{}
 	}
 	r.Items[item] = true
-	return s.save("kernel", "refusals", r, false)
+	return s.save("kernel", "refusals", r, never)
 }

@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"kforge.dev/kforge/pkg/resource/durable"
 )
 
 // StateDir holds everything that kforge keeps on a host, under its root.
@@ -111,7 +113,12 @@ type Refusals struct {
 }
 
 // Store reads and writes records below a root directory.
-type Store struct{ Root string }
+type Store struct {
+	Root string
+	// Later syncs records that may be lost in a power cut without harm; nil
+	// syncs them at once.
+	Later *durable.Queue
+}
 
 func (s Store) dir(kind string) string {
 	return filepath.Join(s.Root, StateDir, "state", kind)
@@ -135,7 +142,16 @@ func (s Store) load(kind, key string, v any) (ok bool, err error) {
 	return json.Unmarshal(raw, v) == nil, nil
 }
 
-func (s Store) save(kind, key string, v any, durable bool) error {
+// When a record must be safe on disk.
+type when int
+
+const (
+	never when = iota // losing it costs time only
+	later             // by the end of the run
+	now               // before what comes next
+)
+
+func (s Store) save(kind, key string, v any, safe when) error {
 	raw, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("encoding record of %s: %w", key, err)
@@ -143,7 +159,7 @@ func (s Store) save(kind, key string, v any, durable bool) error {
 	if err := os.MkdirAll(s.dir(kind), 0o700); err != nil {
 		return fmt.Errorf("making state directory: %w", err)
 	}
-	if err := replace(s.file(kind, key), append(raw, '\n'), durable); err != nil {
+	if err := s.replace(s.file(kind, key), append(raw, '\n'), safe); err != nil {
 		return fmt.Errorf("writing record of %s: %w", key, err)
 	}
 	return nil
@@ -156,14 +172,17 @@ func (s Store) remove(kind, key string) error {
 	return nil
 }
 
-func replace(path string, raw []byte, durable bool) error {
+func (s Store) replace(path string, raw []byte, safe when) error {
+	if safe == later && !s.Later.Deferred() {
+		safe = now
+	}
 	tmp := path + ".tmp"
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(raw)
-	if err == nil && durable {
+	if err == nil && safe == now {
 		err = f.Sync()
 	}
 	if cerr := f.Close(); err == nil {
@@ -172,25 +191,15 @@ func replace(path string, raw []byte, durable bool) error {
 	if err == nil {
 		err = os.Rename(tmp, path)
 	}
-	if err == nil && durable {
-		err = SyncDir(filepath.Dir(path))
+	switch {
+	case err != nil || safe == never:
+	case safe == now:
+		err = durable.Now(filepath.Dir(path))
+	default:
+		err = errors.Join(s.Later.Sync(path), s.Later.Sync(filepath.Dir(path)))
 	}
 	if err != nil {
 		os.Remove(tmp)
 	}
 	return err
-}
-
-// SyncDir makes renames in a directory durable.
-func SyncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	// Some file systems (overlay in old kernels, fuse) have no fsync on directories.
-	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
-		return err
-	}
-	return nil
 }

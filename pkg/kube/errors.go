@@ -31,7 +31,7 @@ func apiError(ctx context.Context, op string, err error) error {
 		return diag.Wrap(diag.NotFound, op, err)
 	case apierrors.IsUnauthorized(err), apierrors.IsForbidden(err):
 		return diag.Wrap(diag.Permission, op, err).
-			WithHint("the kubeconfig's user may not do this, or its certificate has expired: see \"kforge certs report\"")
+			WithHint("the kubeconfig's user may not do this, or its certificate has expired: see \"kubeadm certs check-expiration\" on a control plane")
 	case apierrors.IsTimeout(err), apierrors.IsServerTimeout(err):
 		return diag.Wrap(diag.Timeout, op, err)
 	case apierrors.IsServiceUnavailable(err), apierrors.IsTooManyRequests(err):

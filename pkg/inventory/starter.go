@@ -29,7 +29,7 @@ func Starter(cluster string, hosts []Target) []byte {
 
 var starter = template.Must(template.New("starter").Funcs(template.FuncMap{"text": scalarText}).Parse(
 	`# The inventory of a kforge cluster. What is commented out shows the default
-# or an example. See what each host ends up with: kforge inventory show
+# or an example. See what each host ends up with: kforge inventory show --all
 # For help in an editor: kforge inventory schema > kforge.schema.json
 apiVersion: {{.APIVersion}}
 kind: {{.Kind}}

@@ -159,7 +159,7 @@ func (h *Host) WaitSSH(ctx context.Context, timeout time.Duration) error {
 // unlisted are the directories that Listing leaves out: kernel's and volatile ones, logs, what running daemons write all the
 // time, and kforge's own.
 var unlisted = []string{
-	"proc", "sys", "dev", "run", "tmp", "var/tmp", "var/log", "var/cache", "var/spool", "var/lib/kforge", "var/lib/systemd",
+	"proc", "sys", "dev", "run", "tmp", "var/tmp", "var/log", "var/cache", "var/spool", "var/lib/kforge", "home/kforge/.cache", "var/lib/systemd",
 	"var/lib/chrony", "var/lib/private", "var/lib/containerd", "var/lib/kubelet", "var/lib/etcd", "var/lib/cni", "var/lib/apt",
 }
 

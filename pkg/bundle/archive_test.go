@@ -116,7 +116,10 @@ func TestDamagedBundleIsRefused(t *testing.T) {
 			t.Errorf("%s: Verify = %v (kind %q), want kind %q that says %q", name, err, diag.KindOf(err), tt.kind, tt.says)
 		}
 		s, err := OpenBundle(bad)
-		if err == nil { // then the damage is in content, and Fetch must see it
+		if err == nil { // then the damage is in content, and both must see it
+			if werr := s.Whole(t.Context()); diag.KindOf(werr) != tt.kind {
+				t.Errorf("%s: Whole = %v, want kind %q", name, werr, tt.kind)
+			}
 			err = s.Fetch(t.Context(), items, nil)
 			s.Close()
 		}

@@ -31,6 +31,9 @@ func newFetcher(c *cache, l *lock, m mirror, update bool) *fetcher {
 	}
 }
 
+// whole has nothing to do: content is checked when it comes, and when it is used.
+func (f *fetcher) whole(context.Context) error { return nil }
+
 func (f *fetcher) close() error {
 	f.client.CloseIdleConnections()
 	return nil

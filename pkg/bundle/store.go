@@ -43,6 +43,8 @@ type source interface {
 	ensure(ctx context.Context, i Item, report func(done, total int64, cached bool)) (Entry, error)
 	// open gives content by SHA-256 in hex. Missing content is not-found.
 	open(sum string) (*Content, error)
+	// whole checks all content that has to be checked beforehand.
+	whole(ctx context.Context) error
 	close() error
 }
 
@@ -86,6 +88,11 @@ func NewStore(o Options) (*Store, error) {
 
 // Close releases what the store holds open.
 func (s *Store) Close() error { return s.src.close() }
+
+// Whole checks every digest of a bundle: what is damaged is an error of kind
+// digest that names the member. A store that fetches has nothing to check
+// beforehand.
+func (s *Store) Whole(ctx context.Context) error { return s.src.whole(ctx) }
 
 // Unlocked gives those items whose digest is not known before a Fetch.
 func (s *Store) Unlocked(items []Item) Items {

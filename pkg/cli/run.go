@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -161,6 +162,9 @@ func (a *app) env(f *clusterFlags, args []string) (*run.Env, run.Options, error)
 	return env, run.Options{Inventory: path, Bundle: f.bundle, Yes: f.yes}, nil
 }
 
+// errStopped is the answer of somebody who pressed Ctrl-C at a question.
+var errStopped = diag.New(diag.Canceled, "", "interrupted at a question: nothing was changed")
+
 // confirm shows the plan on stderr, since stdout is the result, and asks.
 func (a *app) confirm(ctx context.Context, p ui.PlanView) (bool, error) {
 	if err := ui.Plan(a.streams.Err, p, a.uiOptions(a.streams.Err)); err != nil {
@@ -177,7 +181,7 @@ func (a *app) confirm(ctx context.Context, p ui.PlanView) (bool, error) {
 		s = strings.ToLower(strings.TrimSpace(s))
 		return s == "y" || s == "yes", nil
 	case <-a.stop:
-		return false, nil
+		return false, errStopped
 	case <-ctx.Done():
 		return false, context.Cause(ctx)
 	}
@@ -202,13 +206,36 @@ func (a *app) sudoPassword() func(context.Context, string) (spec.Secret, error) 
 	}
 }
 
-func (a *app) secret(_ context.Context, prompt string) ([]byte, error) {
+// secret asks for something that the terminal does not show. An interrupt ends
+// the question and gives the terminal its echo back.
+func (a *app) secret(ctx context.Context, prompt string) ([]byte, error) {
 	in, ok := a.streams.In.(*os.File)
 	if !ok {
 		return nil, diag.New(diag.Consent, "", "there is no terminal to ask for a password")
 	}
+	fd := int(in.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return nil, fmt.Errorf("reading a password: %w", err)
+	}
+	type answer struct {
+		text []byte
+		err  error
+	}
+	got := make(chan answer, 1)
 	fmt.Fprint(a.streams.Err, prompt)
-	b, err := term.ReadPassword(int(in.Fd()))
-	fmt.Fprintln(a.streams.Err)
-	return b, err
+	go func() { // a read of a terminal cannot be cut off: it is left to the process's end
+		b, err := term.ReadPassword(fd)
+		got <- answer{b, err}
+	}()
+	defer fmt.Fprintln(a.streams.Err)
+	select {
+	case r := <-got:
+		return r.text, r.err
+	case <-a.stop:
+		err = errStopped
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	return nil, errors.Join(err, term.Restore(fd, before))
 }

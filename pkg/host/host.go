@@ -174,8 +174,16 @@ func (h *Host) launch(ctx context.Context, o Options, agents []agentbin.Agent, p
 			return err
 		}
 	}
+	watch, unwatch := context.WithCancel(ctx)
+	defer unwatch()
+	var watcher sync.WaitGroup
+	if nonce != "" {
+		watcher.Go(func() { endAtSecondPrompt(watch, s.Stdin, stderr, nonce) })
+	}
 	r := wire.NewReader(s.Stdout)
 	noise, err := r.SkipTo(wire.AgentMark, wire.MaxNoise)
+	unwatch()
+	watcher.Wait()
 	if err != nil {
 		return h.notStarted(s, noise, stderr, nonce, err)
 	}

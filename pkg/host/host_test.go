@@ -314,6 +314,43 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	}
 }
 
+// A wrong password must not hang: sudo asks again and would wait until the
+// deadline of the connection.
+func TestWrongSudoPasswordIsRefusedAtOnce(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	dir := filepath.Join(m.dir, "bin")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, script := range map[string]string{
+		"id": "echo 1000",
+		"sudo": `[ "$1" = -n ] && exit 1
+for try in 1 2 3; do
+	printf '%s' "$4" >&2
+	IFS= read -r word || { echo "sudo: $try incorrect password attempts" >&2; exit 1; }
+	if [ "$word" = right ]; then shift 5; exec "$@"; fi
+	echo 'Sorry, try again.' >&2
+done
+exit 1`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.env = append(m.env, "PATH="+dir+":"+os.Getenv("PATH"))
+	o := m.options(t, wire.ReadOnly)
+	o.StartTimeout = 30 * time.Second
+	password := "wrong"
+	o.SudoPassword = func(context.Context, string) (spec.Secret, error) { return spec.Secret(password), nil }
+	_, err := host.Connect(t.Context(), o, m.target())
+	if diag.KindOf(err) != diag.Sudo || !strings.Contains(err.Error(), "refused the password") || strings.Contains(err.Error(), "kforge-") || diag.Hint(err) == "" {
+		t.Errorf("Connect with a wrong password = %v (%q)", err, diag.KindOf(err))
+	}
+	password = "right"
+	m.connect(t, o)
+}
+
 func TestChangedHostKeyStopsBeforeAnythingIsSent(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)

@@ -19,7 +19,7 @@ import (
 // wraps it), and only then writes the password. Nothing is ever sent to a
 // program that did not ask.
 func answerSudo(ctx context.Context, stdin io.Writer, stderr *tail, nonce string, password spec.Secret) error {
-	if err := stderr.waitFor(ctx, nonce); err != nil {
+	if err := stderr.waitFor(ctx, nonce, 1); err != nil {
 		return diag.Wrap(diag.Sudo, "become root", fmt.Errorf("sudo did not ask for a password: %w", err)).
 			WithHint("try `sudo true` as the login user on the host")
 	}
@@ -30,6 +30,15 @@ func answerSudo(ctx context.Context, stdin io.Writer, stderr *tail, nonce string
 		return diag.Wrap(diag.Transport, "become root", err)
 	}
 	return nil
+}
+
+// endAtSecondPrompt ends sudo's input when it asks again: the password was wrong,
+// and sudo would wait for another one until the deadline. It returns when ctx
+// ends or the session does.
+func endAtSecondPrompt(ctx context.Context, stdin io.Closer, stderr *tail, nonce string) {
+	if err := stderr.waitFor(ctx, nonce, 2); err == nil {
+		stdin.Close()
+	}
 }
 
 // launchFailed is a launcher that ended without an agent.
@@ -125,10 +134,11 @@ func newTail(r io.Reader) *tail {
 
 func (t *tail) wait() { <-t.done }
 
-func (t *tail) waitFor(ctx context.Context, word string) error {
+// waitFor waits until a word was said so many times.
+func (t *tail) waitFor(ctx context.Context, word string, times int) error {
 	for {
 		t.mu.Lock()
-		found := bytes.Contains(t.buf, []byte(word))
+		found := bytes.Count(t.buf, []byte(word)) >= times
 		more := t.more
 		t.mu.Unlock()
 		if found {

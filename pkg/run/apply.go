@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"kforge.dev/kforge/pkg/diag"
@@ -29,10 +30,10 @@ func Apply(ctx context.Context, e *Env, o Options) error {
 }
 
 func (s *session) apply(ctx context.Context) error {
-	if err := s.prepare(ctx); err != nil {
+	if err := s.beforeSteps(ctx, s.prepare); err != nil {
 		return err
 	}
-	if err := s.consent(ctx); err != nil {
+	if err := s.beforeSteps(ctx, s.consent); err != nil {
 		return err
 	}
 	g, err := graph.New(s.steps)
@@ -56,11 +57,32 @@ func Plan(ctx context.Context, e *Env, o Options) (ui.PlanView, error) {
 		return ui.PlanView{}, err
 	}
 	defer s.close()
-	err = s.prepare(ctx)
+	err = s.beforeSteps(ctx, s.prepare)
 	if err == nil {
 		err = s.leftErr()
 	}
 	return s.view, s.finish(err)
+}
+
+// beforeSteps does work that the first Ctrl-C ends at once: as long as no step
+// runs there is nothing on the hosts that should be let end.
+func (s *session) beforeSteps(ctx context.Context, work func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-s.env.Stop:
+			cancel(diag.New(diag.Canceled, "", "interrupted before anything was changed"))
+		case <-ctx.Done():
+		}
+	})
+	err := work(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx) // what broke off says less than why
+	}
+	cancel(nil)
+	watch.Wait()
+	return err
 }
 
 // limits of work at a time, over all hosts. Imports are bound by each host's

@@ -145,6 +145,13 @@ func (f *fleet) state(name, state string, err error) {
 	f.sink(e)
 }
 
+// lose notes that a host that was connected answers no more.
+func (f *fleet) lose(name string, err error) {
+	f.unreachable[name] = err
+	delete(f.facts, name)
+	f.state(name, "unreachable", err)
+}
+
 // mutating counts the requests of the run that may change what hosts hold.
 func (f *fleet) mutating() int {
 	f.mu.Lock()

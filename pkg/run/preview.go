@@ -2,9 +2,11 @@ package run
 
 import (
 	"context"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
+	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/graph"
 	"kforge.dev/kforge/pkg/kube"
 	"kforge.dev/kforge/pkg/spec"
@@ -13,8 +15,9 @@ import (
 
 // preview asks hosts and cluster what the steps would change: one request per
 // host. It also tells which steps are settled: in place, after only such steps
-// on their host, so that nothing of this run can unsettle them.
-func preview(ctx context.Context, x *executor, steps []graph.Step, apiUp bool) (ui.PlanView, map[string]bool, error) {
+// on their host, so that nothing of this run can unsettle them. failed are the
+// hosts that gave no answer: without them view and settled are of no use.
+func preview(ctx context.Context, x *executor, steps []graph.Step, apiUp bool) (view ui.PlanView, settled map[string]bool, failed map[string]error, err error) {
 	byHost := map[string][]graph.Step{}
 	for _, s := range steps {
 		byHost[s.Host] = append(byHost[s.Host], s)
@@ -25,6 +28,19 @@ func preview(ctx context.Context, x *executor, steps []graph.Step, apiUp bool) (
 		changes []spec.Change
 	}
 	answers := make(chan []answer, len(byHost))
+	var mu sync.Mutex
+	failed = map[string]error{}
+	// alone notes what is wrong with one host: it does not stop the others. A
+	// lock does, since two runs must not work on one cluster.
+	alone := func(ctx context.Context, name string, err error) error {
+		if ctx.Err() != nil || diag.KindOf(err) == diag.Locked {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		failed[name] = err
+		return nil
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	for name, mine := range byHost {
 		g.Go(func() error {
@@ -52,11 +68,11 @@ func preview(ctx context.Context, x *executor, steps []graph.Step, apiUp bool) (
 			}
 			h, err := x.fleet.host(ctx, name)
 			if err != nil {
-				return err
+				return alone(ctx, name, err)
 			}
 			changes, err := h.Plan(ctx, all)
 			if err != nil {
-				return err
+				return alone(ctx, name, err)
 			}
 			at := map[string]int{}
 			for _, s := range mine {
@@ -71,8 +87,8 @@ func preview(ctx context.Context, x *executor, steps []graph.Step, apiUp bool) (
 			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return ui.PlanView{}, nil, err
+	if err := g.Wait(); err != nil || len(failed) > 0 {
+		return ui.PlanView{}, nil, failed, err
 	}
 	close(answers)
 	for list := range answers {
@@ -81,8 +97,8 @@ func preview(ctx context.Context, x *executor, steps []graph.Step, apiUp bool) (
 		}
 	}
 
-	view := ui.PlanView{Hosts: len(x.fleet.cluster.Hosts)}
-	settled := map[string]bool{}
+	view = ui.PlanView{Hosts: len(x.fleet.cluster.Hosts)}
+	settled = map[string]bool{}
 	unsettled := map[string]bool{} // hosts
 	for _, s := range steps {
 		for _, c := range found[s.ID] {
@@ -95,7 +111,7 @@ func preview(ctx context.Context, x *executor, steps []graph.Step, apiUp bool) (
 			settled[s.ID] = true
 		}
 	}
-	return view, settled, nil
+	return view, settled, nil, nil
 }
 
 // previewKube observes the cluster's side of a step; before there is an API

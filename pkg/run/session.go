@@ -96,6 +96,12 @@ func (s *session) prepare(ctx context.Context) (err error) {
 	if s.store, err = openStore(s.env, s.options, s.cluster); err != nil {
 		return err
 	}
+	// A damaged bundle ends the run before any host is touched.
+	if s.options.Bundle != "" {
+		if err := s.watch.time("artifacts", func() error { return s.store.Whole(ctx) }); err != nil {
+			return err
+		}
+	}
 	userName, machine := holder(s.command)
 	lock := wire.Lock{User: userName, Machine: machine, PID: os.Getpid(), Run: s.journal.ID(), Command: "kforge " + s.command, Since: s.started.UTC().Format(time.RFC3339)}
 	if s.fleet, err = newFleet(s.env, s.cluster, s.mode, lock, s.sink); err != nil {
@@ -175,11 +181,30 @@ func (s *session) leftErr() error {
 
 // plan makes the steps and asks the hosts what they would change.
 func (s *session) plan(ctx context.Context, art *artifacts, fallback []string) error {
+	for {
+		failed, err := s.planOnce(ctx, art, fallback)
+		if err != nil || len(failed) == 0 {
+			return err
+		}
+		// Plan anew without the hosts that were lost on the way.
+		for name, err := range failed {
+			s.left[name] = err
+			s.fleet.lose(name, err)
+		}
+		if len(s.fleet.facts) == 0 {
+			return s.leftErr()
+		}
+	}
+}
+
+// planOnce plans for the hosts of which there are facts, and gives those that
+// answered no more.
+func (s *session) planOnce(ctx context.Context, art *artifacts, fallback []string) (failed map[string]error, err error) {
 	in := plan.Input{Cluster: s.cluster, Facts: s.fleet.facts, Artifacts: art, FallbackDNS: fallback, Unreachable: s.left}
 	if s.hasCluster() {
 		api, err := s.executor.cluster(ctx)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		state, err := api.Live(ctx)
 		if err != nil {
@@ -195,16 +220,19 @@ func (s *session) plan(ctx context.Context, art *artifacts, fallback []string) e
 	}
 	p, err := plan.Build(in)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	s.steps = p.Steps
+	s.view, s.executor.settled, failed, err = preview(ctx, s.executor, s.steps, in.Live != nil)
+	if err != nil || len(failed) > 0 {
+		return failed, err
 	}
 	var notes []note
 	for _, n := range p.Notes {
 		notes = append(notes, note{n.Host, n.Message, n.Hint})
 	}
 	s.warn(notes)
-	s.steps = p.Steps
-	s.view, s.executor.settled, err = preview(ctx, s.executor, s.steps, in.Live != nil)
-	return err
+	return nil, nil
 }
 
 // hasCluster tells whether a control plane has finished its init, and was not

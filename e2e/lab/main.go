@@ -56,10 +56,16 @@ const usage = `usage: go run ./e2e/lab VERB [flags] [arguments]
 flags of all verbs: -kubernetes VERSION, -state DIR, -cache DIR, -drop-build-cache
 `
 
+// misused tells how the command is used.
+func misused(stderr io.Writer, what string) error {
+	fmt.Fprintf(stderr, usage+"\n", strings.Join(host.Faults(), " "))
+	return errors.New(what)
+}
+
 // run is the whole command; stdout gets results, stderr progress.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
-		return fmt.Errorf(usage, strings.Join(host.Faults(), " "))
+		return misused(stderr, "no verb")
 	}
 	verb := args[0]
 	o := site.Options{Log: stderr}
@@ -100,7 +106,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case "checksum":
 		return checksum(ctx, o, rest, *list, stdout)
 	default:
-		return fmt.Errorf("unknown verb %q\n"+usage, verb, strings.Join(host.Faults(), " "))
+		return misused(stderr, fmt.Sprintf("unknown verb %q", verb))
 	}
 }
 
@@ -181,7 +187,7 @@ func execute(ctx context.Context, o site.Options, args []string, stdin io.Reader
 		args = append(args[:1:1], args[2:]...)
 	}
 	if len(args) < 2 {
-		return errors.New("usage: lab exec HOST -- CMD...")
+		return errors.New("exec wants a host and a command: lab exec HOST -- CMD ARG")
 	}
 	lab, err := site.Open(o)
 	if err != nil {

@@ -5,6 +5,7 @@
 #
 #   go run ./e2e/lab up -n 3 && e2e/floor/floor.sh [n1 n2 n3]      the first host becomes the control plane
 #
+# It ends where kforge ends: all nodes Ready, flannel and CoreDNS rolled out.
 # Prints the seconds of each phase. The download is kept in $FLOOR_CACHE and not counted in the total.
 set -euo pipefail
 
@@ -180,8 +181,13 @@ on "$first" 'kubectl --kubeconfig /etc/kubernetes/admin.conf apply --validate=fa
 pids+=($!)
 all "${pids[@]}"
 phase "flannel, kubeadm join"
-on "$first" "export KUBECONFIG=/etc/kubernetes/admin.conf; for node in ${hosts[*]}; do
-	kubectl wait --for=create --timeout=60s node/\$node && kubectl wait --for=condition=Ready --timeout=300s node/\$node || exit 1; done" >/dev/null
+nodes=("${hosts[@]/#/node/}")
+on "$first" "export KUBECONFIG=/etc/kubernetes/admin.conf
+	kubectl wait --for=create --timeout=60s ${nodes[*]} && kubectl wait --for=condition=Ready --timeout=300s ${nodes[*]}" >/dev/null
 phase "wait for Ready"
+on "$first" "export KUBECONFIG=/etc/kubernetes/admin.conf
+	kubectl -n kube-flannel rollout status --timeout=300s daemonset/kube-flannel-ds & flannel=\$!
+	kubectl -n kube-system rollout status --timeout=300s deployment/coredns && wait \$flannel" >/dev/null
+phase "wait for flannel, CoreDNS"
 last=$begin
 phase "total"

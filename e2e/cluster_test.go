@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -159,6 +160,28 @@ func TestBundle(t *testing.T) {
 	healthy(ctx, t, lab)
 }
 
+// moment of a run at which it is ended.
+type moment struct {
+	name string
+	fits func(event.Event) bool
+}
+
+// leave takes hosts out of their cluster and lets them forget that they were
+// ever in one; runtime and images stay.
+func leave(ctx context.Context, t *testing.T, hosts []*host.Host) {
+	t.Helper()
+	g, ctx := errgroup.WithContext(ctx)
+	for _, h := range hosts {
+		g.Go(func() error {
+			_, err := h.Exec(ctx, "sh", "-euc", "kubeadm reset --force >/dev/null 2>&1; rm -rf /etc/cni/net.d /var/lib/kforge/state/commands; ip link del flannel.1 2>/dev/null || true; ip link del cni0 2>/dev/null || true")
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestKill ends kforge by SIGKILL at ten moments; each following apply ends
 // with the same healthy cluster.
 func TestKill(t *testing.T) {
@@ -172,10 +195,7 @@ func TestKill(t *testing.T) {
 			return e.Event == event.Output && strings.Contains(e.Step, part) && strings.Contains(e.Text, text)
 		}
 	}
-	moments := []struct {
-		name string
-		fits func(event.Event) bool
-	}{
+	moments := []moment{
 		{"a host has answered", func(e event.Event) bool { return e.Event == event.HostState && e.State == "connected" }},
 		{"an artifact is on its way", func(e event.Event) bool { return e.Event == event.Progress && e.Done > 1<<20 && e.Done < e.Total }},
 		{"containerd is being installed", func(e event.Event) bool {
@@ -191,9 +211,14 @@ func TestKill(t *testing.T) {
 		{"a worker is joining", said("/join", "[")},
 		{"nodes are waited for", started("cluster/nodes")},
 	}
+	firstOfCluster := slices.IndexFunc(moments, func(m moment) bool { return m.name == "kubeadm init has begun" })
 	for i, m := range moments {
 		step(t, m.name, func(t *testing.T) {
-			if i > 0 {
+			switch {
+			case i == 0:
+			case i >= firstOfCluster:
+				leave(ctx, t, lab.Hosts) // prepared hosts will do
+			default:
 				reset(ctx, t)
 			}
 			if !k.killAt(ctx, t, m.fits) {

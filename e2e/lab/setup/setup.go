@@ -32,6 +32,7 @@ var tools = []tool{
 	{Package: "gcc", Program: "gcc"},
 	{Package: "libc6-dev", File: "/usr/include/stdlib.h"},
 	{Package: "libseccomp-dev", File: "/usr/include/seccomp.h"},
+	{Package: "pkg-config", Program: "pkg-config"},
 }
 
 // Machine installs what is missing and starts Docker when it does not answer. Docker's log goes to dockerd.log in stateDir.

@@ -9,6 +9,12 @@ type Host struct {
 	Hostname  string `json:"hostname"`
 	MachineID string `json:"machineID"`
 	BootID    string `json:"bootID"`
+	// Machine is what the firmware says it is (/sys/class/dmi/id).
+	Machine Machine `json:"machine"`
+	// Virtual is "" on bare metal, else what the host runs in: kvm, vmware,
+	// microsoft, xen, oracle, uml, amazon, vm (some hypervisor), docker, lxc,
+	// systemd-nspawn, podman ...
+	Virtual string `json:"virtual,omitempty"`
 
 	OS     OS     `json:"os"`
 	Kernel Kernel `json:"kernel"`
@@ -17,14 +23,28 @@ type Host struct {
 
 	Interfaces []Interface `json:"interfaces"`
 	// DefaultInterface carries the IPv4 default route, "" when there is none.
-	DefaultInterface string   `json:"defaultInterface"`
-	Resolver         Resolver `json:"resolver"`
-	Time             Time     `json:"time"`
-	Swap             Swap     `json:"swap"`
+	DefaultInterface string `json:"defaultInterface"`
+	// DefaultRoutes are those of both families, the best of each first.
+	DefaultRoutes []Route `json:"defaultRoutes,omitempty"`
+	// IdleInterfaces are network cards that are down.
+	IdleInterfaces []Interface `json:"idleInterfaces,omitempty"`
+	Resolver       Resolver    `json:"resolver"`
+	Time           Time        `json:"time"`
+	Swap           Swap        `json:"swap"`
 	// Paths are file systems of paths that fill: /, /var/lib/kubelet,
 	// /var/lib/containerd, /var/lib/etcd, /tmp, /var/log. A path that is not
 	// there yet tells of its nearest parent.
 	Paths []PathSpace `json:"paths"`
+
+	// Disks are the block devices that hold or could hold data, by name; RAID
+	// sets and mapped devices (LVM, LUKS, multipath) are among them.
+	Disks []Disk `json:"disks,omitempty"`
+	// GPUs are by PCI address; no driver is needed to see them.
+	GPUs []GPU `json:"gpus,omitempty"`
+	// NVSwitches are the PCI addresses of NVLink switches (10de, class 0680):
+	// they need the fabric manager.
+	NVSwitches []string `json:"nvSwitches,omitempty"`
+	NVIDIA     NVIDIA   `json:"nvidia"`
 
 	Containerd Containerd `json:"containerd"`
 	Kubernetes Kubernetes `json:"kubernetes"`
@@ -32,6 +52,12 @@ type Host struct {
 	// firewalld ... by name, with the unit or path seen.
 	Conflicts []Conflict `json:"conflicts,omitempty"`
 	Listening []Listener `json:"listening,omitempty"`
+	Firewall  Firewall   `json:"firewall"`
+	// Leftovers of a cluster, container runtime or network that was, or is,
+	// here.
+	Leftovers []Leftover `json:"leftovers,omitempty"`
+	// Locate is the file indexer, which reads every volume that is not pruned.
+	Locate Locate `json:"locate"`
 }
 
 // OS is /etc/os-release and the init system.
@@ -62,6 +88,25 @@ type Kernel struct {
 	KmsgReadable      bool     `json:"kmsgReadable"`
 	Modules           []string `json:"modules,omitempty"` // loaded, sorted
 	LSM               string   `json:"lsm,omitempty"`
+	// Controllers of the second cgroup version's root: cpu, io, memory ...
+	Controllers []string `json:"controllers,omitempty"`
+	// SELinux is enforcing or permissive, "" when it is not there.
+	SELinux  string `json:"selinux,omitempty"`
+	AppArmor bool   `json:"appArmor,omitempty"`
+	// SecureBoot is enabled or disabled, "" where there is no EFI to ask.
+	SecureBoot string `json:"secureBoot,omitempty"`
+	// Lockdown is none, integrity or confidentiality, "" when it is not there.
+	Lockdown    string `json:"lockdown,omitempty"`
+	CommandLine string `json:"commandLine,omitempty"`
+}
+
+// Machine is what the firmware says. UUID and Serial need root.
+type Machine struct {
+	Vendor  string `json:"vendor,omitempty"`
+	Product string `json:"product,omitempty"`
+	Serial  string `json:"serial,omitempty"`
+	UUID    string `json:"uuid,omitempty"` // product_uuid, lower case
+	BIOS    string `json:"bios,omitempty"` // version and date
 }
 
 // CPU counts what the scheduler may use.
@@ -69,12 +114,38 @@ type CPU struct {
 	Model   string `json:"model"`
 	Logical int    `json:"logical"`
 	Sockets int    `json:"sockets"`
+	// Cores are physical ones, 0 when the kernel does not tell.
+	Cores int `json:"cores,omitempty"`
+	// MaxMHz is the highest clock of the first core, 0 when unknown.
+	MaxMHz int `json:"maxMHz,omitempty"`
+	// NUMA nodes, also when there is only one; none where the kernel has none.
+	NUMA []NUMANode `json:"numa,omitempty"`
+}
+
+// NUMANode is a memory node and its CPUs. Memory in bytes.
+type NUMANode struct {
+	ID        int         `json:"id"`
+	CPUs      string      `json:"cpus"` // as the kernel lists them: 0-7,16-23
+	Total     uint64      `json:"total"`
+	Free      uint64      `json:"free"`
+	HugePages []HugePages `json:"hugePages,omitempty"`
+}
+
+// HugePages are the pages of one size: Size in bytes, the rest in pages.
+type HugePages struct {
+	Size  uint64 `json:"size"`
+	Total uint64 `json:"total"`
+	Free  uint64 `json:"free"`
 }
 
 // Memory in bytes.
 type Memory struct {
 	Total     uint64 `json:"total"`
 	Available uint64 `json:"available"`
+	// HugePages by size; sizes without pages are left out.
+	HugePages []HugePages `json:"hugePages,omitempty"`
+	// TransparentHugePages is always, madvise or never.
+	TransparentHugePages string `json:"transparentHugePages,omitempty"`
 }
 
 // Interface is a network interface that is up.
@@ -84,6 +155,21 @@ type Interface struct {
 	MTU       int      `json:"mtu"`
 	Up        bool     `json:"up"`
 	Addresses []string `json:"addresses,omitempty"` // CIDR: 10.0.0.1/24
+	// SpeedMbit is the link's speed in Mbit/s, 0 when unknown or virtual.
+	SpeedMbit int    `json:"speedMbit,omitempty"`
+	Driver    string `json:"driver,omitempty"` // of the card: ixgbe, mlx5_core
+	// Kind is nic for a card, else bond, bridge, vlan, vxlan, veth, tun, wireguard, virtual.
+	Kind string `json:"kind,omitempty"`
+	// Master is the bond or bridge that it belongs to.
+	Master string `json:"master,omitempty"`
+	NUMA   *int   `json:"numa,omitempty"` // node of the card
+}
+
+// Route is a default route.
+type Route struct {
+	Interface string `json:"interface"`
+	Gateway   string `json:"gateway,omitempty"` // "" on a point-to-point link
+	Metric    uint32 `json:"metric"`
 }
 
 // Resolver is who answers the host's name queries.
@@ -97,6 +183,24 @@ type Resolver struct {
 	// form (systemd-resolved, NetworkManager).
 	Upstreams    []string `json:"upstreams,omitempty"`
 	UpstreamPath string   `json:"upstreamPath,omitempty"`
+	// Stub names who answers on loopback: systemd-resolved, dnsmasq, docker,
+	// unbound ...; "" when nobody does, "unknown" when it does not tell.
+	Stub    string   `json:"stub,omitempty"`
+	Options []string `json:"options,omitempty"` // ndots:5 ...
+	// Answers are those of every server and upstream, asked side by side.
+	Answers []DNSAnswer `json:"answers,omitempty"`
+}
+
+// DNSAnswer is what one server says to one question within a second.
+type DNSAnswer struct {
+	Server string `json:"server"`
+	// Question is the name and type: "node1. A", ". NS".
+	Question string `json:"question"`
+	// Code is NOERROR, NXDOMAIN, SERVFAIL, REFUSED ..., "" when nothing came.
+	Code      string   `json:"code,omitempty"`
+	Addresses []string `json:"addresses,omitempty"`
+	Millis    float64  `json:"millis,omitempty"` // round trip
+	Error     string   `json:"error,omitempty"`  // why there is no answer
 }
 
 // Time is the host's clock. Offset is filled by the admin's machine.
@@ -107,10 +211,25 @@ type Time struct {
 	MaxErrorMicros int64  `json:"maxErrorMicros"`
 	Daemon         string `json:"daemon,omitempty"` // chrony, systemd-timesyncd, ntpsec, ntp
 	DaemonActive   bool   `json:"daemonActive"`
+	// EstimatedErrorMicros is the kernel's estimate (adjtimex esterror).
+	EstimatedErrorMicros int64 `json:"estimatedErrorMicros,omitempty"`
+	// Sources as the daemon tells them, else as it is configured.
+	Sources []TimeSource `json:"sources,omitempty"`
 	// OffsetSeconds against the admin's machine, corrected by half the round
 	// trip; RoundTripSeconds bounds its error.
 	OffsetSeconds    float64 `json:"offsetSeconds"`
 	RoundTripSeconds float64 `json:"roundTripSeconds"`
+}
+
+// TimeSource is a server, pool or clock that the time daemon knows.
+type TimeSource struct {
+	Name string `json:"name"`
+	// State is selected, combined, candidate, unreachable, falseticker,
+	// configured (known from the configuration only).
+	State   string `json:"state"`
+	Stratum int    `json:"stratum,omitempty"`
+	// OffsetSeconds is the last measured offset of the host from the source.
+	OffsetSeconds float64 `json:"offsetSeconds,omitempty"`
 }
 
 // Swap is active swap and what would bring it back at boot.
@@ -118,14 +237,21 @@ type Swap struct {
 	Active []SwapArea `json:"active,omitempty"`
 	Fstab  []string   `json:"fstab,omitempty"` // devices or files of swap lines
 	Units  []string   `json:"units,omitempty"` // .swap units not masked, and zram generators
+	// GPTAuto are partitions that systemd switches on at boot by their type
+	// alone, with no line in any file: on the disk of the root file system.
+	GPTAuto []string `json:"gptAuto,omitempty"`
+	// Dormant are swap areas on disks that are not active, of whatever origin.
+	Dormant []string `json:"dormant,omitempty"`
 }
 
 // SwapArea is a line of /proc/swaps, in bytes.
 type SwapArea struct {
 	Path string `json:"path"`
-	Type string `json:"type"`
+	Type string `json:"type"` // as the kernel says: partition, file
 	Size uint64 `json:"size"`
 	Used uint64 `json:"used"`
+	// Kind is partition, file, zram or lvm.
+	Kind string `json:"kind,omitempty"`
 }
 
 // PathSpace is the file system under a path, in bytes and inodes.
@@ -138,6 +264,7 @@ type PathSpace struct {
 	Inodes     uint64   `json:"inodes"`
 	InodesFree uint64   `json:"inodesFree"`
 	Options    []string `json:"options,omitempty"` // mount options: noexec ...
+	Device     string   `json:"device,omitempty"`  // what is mounted: /dev/sda2, overlay
 }
 
 // Containerd is what is there of containerd.

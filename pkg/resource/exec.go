@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -84,14 +85,25 @@ func (e Exec) Run(ctx context.Context, c Cmd) (Result, error) {
 		defer func() { pw.Close(); <-done }()
 		cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, pw), io.MultiWriter(&errOut, pw)
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// A child must not outlive an agent that was killed: the next one would
+	// find a kubeadm at work that nobody watches.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	// A grandchild that keeps the pipes open must not keep us.
 	cmd.WaitDelay = grace + time.Second
-	if err := cmd.Start(); err != nil {
+	started, waited := make(chan error, 1), make(chan error, 1)
+	go func() {
+		// To the kernel the parent is the thread, so that it has to live as long.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			waited <- cmd.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
 		return Result{}, startError(c.Argv[0], err)
 	}
-	waited := make(chan error, 1)
-	go func() { waited <- cmd.Wait() }()
 	var werr error
 	select {
 	case werr = <-waited:

@@ -209,7 +209,7 @@ func TestKill(t *testing.T) {
 		{"kubeadm init waits for the control plane", said("/init", "control-plane")},
 		{"the network plug-in is being applied", started("cluster/flannel")},
 		{"a worker is joining", said("/join", "[")},
-		{"nodes are waited for", started("cluster/nodes")},
+		{"nodes are waited for", started("n2/ready")},
 	}
 	firstOfCluster := slices.IndexFunc(moments, func(m moment) bool { return m.name == "kubeadm init has begun" })
 	for i, m := range moments {

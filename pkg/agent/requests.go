@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 
 	"kforge.dev/kforge/pkg/diag"
-	"kforge.dev/kforge/pkg/facts/collect"
 	"kforge.dev/kforge/pkg/resource"
 	"kforge.dev/kforge/pkg/spec"
 	"kforge.dev/kforge/pkg/wire"
@@ -21,7 +20,7 @@ func (s *server) env() *resource.Env {
 }
 
 func (s *server) facts(ctx context.Context) (*wire.Reply, error) {
-	h, err := collect.Collect(ctx, s.Root)
+	h, err := s.Facts(ctx, s.Root)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"kforge.dev/kforge/pkg/diag"
+	"kforge.dev/kforge/pkg/facts"
+	"kforge.dev/kforge/pkg/facts/collect"
 	"kforge.dev/kforge/pkg/resource"
 	"kforge.dev/kforge/pkg/resource/durable"
 	"kforge.dev/kforge/pkg/wire"
@@ -27,6 +29,13 @@ type Options struct {
 	Digest string          // "sha256:..." of the agent's executable
 	Now    func() time.Time
 	Uptime func() time.Duration // CLOCK_MONOTONIC
+	Euid   func() int           // nil means os.Geteuid
+	// Facts reads what the host is; nil means collect.Collect.
+	Facts func(ctx context.Context, root string) (*facts.Host, error)
+	// Free gives the bytes that are free below a directory; nil asks the kernel.
+	Free func(dir string) (uint64, error)
+	// Seen is told of each request before it is answered; nil means nobody.
+	Seen func(wire.Type)
 	// DeadAfter is how long a client that pings may be silent; 0 means
 	// wire.DeadAfter.
 	DeadAfter time.Duration
@@ -82,6 +91,18 @@ func Serve(ctx context.Context, o Options, in io.Reader, out io.Writer) error {
 	if o.Uptime == nil {
 		o.Uptime = resource.Uptime
 	}
+	if o.Euid == nil {
+		o.Euid = os.Geteuid
+	}
+	if o.Facts == nil {
+		o.Facts = collect.Collect
+	}
+	if o.Free == nil {
+		o.Free = free
+	}
+	if o.Seen == nil {
+		o.Seen = func(wire.Type) {}
+	}
 	if o.DeadAfter == 0 {
 		o.DeadAfter = wire.DeadAfter
 	}
@@ -89,13 +110,13 @@ func Serve(ctx context.Context, o Options, in io.Reader, out io.Writer) error {
 		o.Log = io.Discard
 	}
 	s := &server{
-		Options: o, w: wire.NewWriter(out), blobs: newStore(o.Root), journal: newJournal(o.Root, o.Now),
+		Options: o, w: wire.NewWriter(out), blobs: newStore(o.Root, o.Free), journal: newJournal(o.Root, o.Now),
 		apply: make(chan struct{}, 1), calls: map[uint64]*call{}, later: durable.New(),
 	}
 	if err := s.w.Mark(wire.AgentMark); err != nil {
 		return fmt.Errorf("greeting: %w", err)
 	}
-	hello := wire.Hello{Agent: o.Digest, Euid: os.Geteuid(), Mode: o.Mode, PID: os.Getpid()}
+	hello := wire.Hello{Agent: o.Digest, Euid: o.Euid(), Mode: o.Mode, PID: os.Getpid()}
 	if o.Mode == wire.ReadWrite && hello.Euid != 0 && o.Root == "/" {
 		hello.Error = diag.New(diag.Sudo, "start agent", "root rights are needed to change a host")
 	}
@@ -221,6 +242,7 @@ func (s *server) begin(ctx context.Context, requests *sync.WaitGroup, h wire.Hea
 		s.reply(h.ID, nil, diag.New(diag.Internal, "begin request", "id %d is in use", h.ID))
 		return
 	}
+	s.Seen(h.Type)
 	requests.Go(func() {
 		rep, err := s.answer(cctx, h, c)
 		s.mu.Lock()

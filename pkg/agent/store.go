@@ -31,9 +31,23 @@ const (
 // verified when it came, in this boot: blobs are not synced, since most are used
 // and removed before they ever reach the disk, and those of an earlier boot are
 // swept.
-type store struct{ dir string }
+type store struct {
+	dir  string
+	free func(dir string) (uint64, error) // bytes
+}
 
-func newStore(root string) store { return store{filepath.Join(root, record.StateDir, "blobs")} }
+func newStore(root string, free func(string) (uint64, error)) store {
+	return store{filepath.Join(root, record.StateDir, "blobs"), free}
+}
+
+// free asks the kernel for the bytes that may still be written below dir.
+func free(dir string) (uint64, error) {
+	var fsys unix.Statfs_t
+	if err := unix.Statfs(dir, &fsys); err != nil {
+		return 0, err
+	}
+	return fsys.Bavail * uint64(fsys.Bsize), nil
+}
 
 func (s store) path(digest string) (string, error) {
 	h, ok := strings.CutPrefix(digest, "sha256:")
@@ -117,9 +131,8 @@ func (s store) put(digest string, size int64, name string, r io.Reader) (err err
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return full(op, err)
 	}
-	var fsys unix.Statfs_t
-	if unix.Statfs(s.dir, &fsys) == nil && uint64(size) > fsys.Bavail*uint64(fsys.Bsize) {
-		return noSpace(diag.New(diag.NoSpace, op, "%d bytes are wanted in %s and %d are free", size, s.dir, fsys.Bavail*uint64(fsys.Bsize)))
+	if left, err := s.free(s.dir); err == nil && uint64(size) > left {
+		return noSpace(diag.New(diag.NoSpace, op, "%d bytes are wanted in %s and %d are free", size, s.dir, left))
 	}
 	tmp := filepath.Join(s.dir, putPrefix+rand.Text()[:8])
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)

@@ -55,6 +55,7 @@ type Server struct {
 	mutating []string
 	readyz   func() (int, string)
 	warning  string
+	control  func(path string, o Object) Object
 }
 
 type event struct {
@@ -66,6 +67,13 @@ type event struct {
 // New starts a server that holds the usual namespaces. The test's end stops it.
 func New(t testing.TB) *Server {
 	t.Helper()
+	s := Start()
+	t.Cleanup(s.Stop)
+	return s
+}
+
+// Start starts a server that holds the usual namespaces. The caller stops it.
+func Start() *Server {
 	s := &Server{
 		kinds: maps.Clone(builtin), objects: map[string]Object{},
 		changed: make(chan struct{}), broken: make(chan struct{}),
@@ -74,15 +82,25 @@ func New(t testing.TB) *Server {
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
 	s.Config.ErrorLog = log.New(io.Discard, "", 0) // clients that refuse the certificate are part of tests
 	s.StartTLS()
-	t.Cleanup(func() {
-		s.BreakWatches()
-		s.CloseClientConnections()
-		s.Close()
-	})
 	for _, ns := range []string{"default", "kube-system"} {
 		s.Put("/api/v1/namespaces/"+ns, Object{"apiVersion": "v1", "kind": "Namespace", "metadata": Object{"name": ns}})
 	}
 	return s
+}
+
+// Stop ends all watches and connections, and then the server.
+func (s *Server) Stop() {
+	s.BreakWatches()
+	s.CloseClientConnections()
+	s.Close()
+}
+
+// SetController is asked for the status of every object that is stored from now
+// on; nil leaves it as it is. It must not call the server.
+func (s *Server) SetController(status func(path string, o Object) Object) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.control = status
 }
 
 // CA is the server's certificate authority in PEM.
@@ -158,6 +176,11 @@ func (s *Server) BreakWatches() {
 
 // store keeps an object and tells watches. The lock is held.
 func (s *Server) store(path string, o Object) {
+	if s.control != nil {
+		if status := s.control(path, o); status != nil {
+			o["status"] = status
+		}
+	}
 	s.version++
 	kind := "ADDED"
 	m := meta(o)

@@ -1,0 +1,30 @@
+package fleet
+
+import (
+	"time"
+
+	"kforge.dev/kforge/pkg/ssh/sshtest"
+)
+
+// Faults are the ways in which a host breaks. The zero value is a good host.
+type Faults struct {
+	Refuse bool // nobody listens at its port
+	Hang   bool // connections are taken, and nobody ever speaks
+	// CutAfter breaks each connection after so many bytes that the host read; 0
+	// is never.
+	CutAfter int64
+	Exit     map[string]int // programs that end with another exit code, by name
+	Slow     time.Duration  // what each program takes longer: an old disk
+	DiskFull bool           // no byte is free for what is sent
+	// KillAtProgram and KillAtRequest kill the agent as it begins its nth program
+	// or request; 0 is never. Every agent from then on dies at the same count,
+	// unless Once is set.
+	KillAtProgram, KillAtRequest int
+	Once                         bool          // one agent is killed; the next ones live
+	ClockAhead                   time.Duration // may be negative
+}
+
+// ssh gives those faults that the SSH server has.
+func (f Faults) ssh(latency time.Duration) sshtest.Faults {
+	return sshtest.Faults{Silent: f.Hang, CutAfter: f.CutAfter, Latency: latency}
+}

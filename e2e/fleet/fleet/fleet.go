@@ -1,0 +1,167 @@
+// Package fleet is hundreds of hosts in one process: SSH servers that run the
+// real agent on temporary folders, a cluster API for them to join, and a mirror
+// of artifacts. The hosts break on request in the ways that real ones do. What
+// is not real: the programs of a host are acted, and a killed agent ends its
+// requests instead of vanishing between two instructions.
+package fleet
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"kforge.dev/kforge/pkg/ssh/sshtest"
+)
+
+// Options of a fleet.
+type Options struct {
+	Hosts int // at least 1; the first one is the control plane
+	// Latency is added to everything that a host reads from the network.
+	Latency time.Duration
+	// Connect is timeouts.connect of the inventory; 0 means 5 s.
+	Connect time.Duration
+	// Cold hosts have no agent yet and take the upload of one.
+	Cold bool
+}
+
+// Fleet is the hosts and what they share. Close it.
+type Fleet struct {
+	Machines []*Machine
+	API      *API
+	Mirror   *Mirror
+	// Inventory is the file that names all hosts.
+	Inventory string
+
+	dir string
+	key *sshtest.Key
+}
+
+// New starts a fleet below dir, an empty folder.
+func New(dir string, o Options) (*Fleet, error) {
+	if o.Hosts < 1 || o.Hosts > 250*250 {
+		return nil, fmt.Errorf("start fleet: %d hosts", o.Hosts)
+	}
+	if o.Connect == 0 {
+		o.Connect = 5 * time.Second
+	}
+	key, err := sshtest.NewKey()
+	if err != nil {
+		return nil, fmt.Errorf("start fleet: %w", err)
+	}
+	f := &Fleet{
+		Machines: make([]*Machine, o.Hosts), API: newAPI(), dir: dir, key: key,
+		Inventory: filepath.Join(dir, "inventory.yaml"),
+	}
+	if f.Mirror, err = newMirror(); err != nil {
+		f.API.Stop()
+		return nil, fmt.Errorf("start fleet: %w", err)
+	}
+	var g errgroup.Group
+	g.SetLimit(8)
+	for i := range f.Machines {
+		g.Go(func() (err error) {
+			f.Machines[i], err = newMachine(filepath.Join(dir, "hosts", hostName(i)), i, o, f.API, key)
+			return err
+		})
+	}
+	if err = g.Wait(); err == nil {
+		err = f.write(o)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start fleet: %w", err), f.Close())
+	}
+	return f, nil
+}
+
+// hostName of the host at i: h001 is the control plane.
+func hostName(i int) string { return fmt.Sprintf("h%03d", i+1) }
+
+// nodeIP of the host at i, in one /16.
+func nodeIP(i int) string { return fmt.Sprintf("10.99.%d.%d", i/250, i%250+1) }
+
+// write writes the inventory, the key and known_hosts.
+func (f *Fleet) write(o Options) error {
+	private, err := f.key.PEM("")
+	if err != nil {
+		return err
+	}
+	var known, inv strings.Builder
+	fmt.Fprintf(&inv, `apiVersion: kforge.dev/v1alpha1
+kind: Cluster
+metadata: {name: fleet}
+spec:
+  ssh: {user: root, identityFiles: [./key], knownHosts: ./known_hosts, hostKeys: strict}
+  artifacts: {mirror: %q}
+  timeouts: {connect: %s, ready: 30s}
+  hosts:
+`, f.Mirror.URL, o.Connect)
+	for i, m := range f.Machines {
+		role := "worker"
+		if i == 0 {
+			role = "control-plane"
+		}
+		fmt.Fprintf(&inv, "    - {name: %s, address: 127.0.0.1, port: %d, nodeIP: %s, roles: [%s]}\n", m.Name, m.port, m.ip, role)
+		fmt.Fprintf(&known, "[127.0.0.1]:%d %s\n", m.port, m.hostKey.Public)
+	}
+	for file, content := range map[string]string{"key": string(private), "known_hosts": known.String(), "inventory.yaml": inv.String()} {
+		if err := os.WriteFile(filepath.Join(f.dir, file), []byte(content), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Machine gives a host by name, nil when there is none.
+func (f *Fleet) Machine(name string) *Machine {
+	for _, m := range f.Machines {
+		if m.Name == name {
+			return m
+		}
+	}
+	return nil
+}
+
+// Heal takes all faults away.
+func (f *Fleet) Heal() error {
+	var errs []error
+	for _, m := range f.Machines {
+		errs = append(errs, m.Break(Faults{}))
+	}
+	return errors.Join(errs...)
+}
+
+// Stats adds up what the hosts' SSH servers have seen.
+func (f *Fleet) Stats() sshtest.Stats {
+	var sum sshtest.Stats
+	for _, m := range f.Machines {
+		s := m.Stats()
+		sum.Connections += s.Connections
+		sum.SignIns += s.SignIns
+		sum.Sessions += s.Sessions
+		sum.Execs += s.Execs
+		sum.SFTP += s.SFTP
+		sum.Tunnels += s.Tunnels
+		sum.GlobalRequests += s.GlobalRequests
+	}
+	return sum
+}
+
+// Close stops everything and waits for it. The folder stays.
+func (f *Fleet) Close() error {
+	var wg sync.WaitGroup
+	for _, m := range f.Machines {
+		if m != nil {
+			wg.Go(m.close)
+		}
+	}
+	wg.Wait()
+	f.API.Stop()
+	f.Mirror.Close()
+	return nil
+}

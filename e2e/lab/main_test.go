@@ -15,15 +15,16 @@ func TestUsage(t *testing.T) {
 		{nil, "usage: go run ./e2e/lab VERB"},
 		{[]string{"fly"}, `unknown verb "fly"`},
 		{[]string{"break", "-state", "STATE", "n1"}, "faults: clock-daemon containerd disk"},
-		{[]string{"exec", "-state", "STATE", "n1"}, "usage: lab exec HOST"},
+		{[]string{"exec", "-state", "STATE", "n1"}, "lab exec HOST -- CMD"},
 		{[]string{"artifacts", "-state", "STATE", "-kubernetes", "v1.2"}, "want the form"},
 	} {
 		state := t.TempDir()
 		for i := range tc.args {
 			tc.args[i] = strings.ReplaceAll(tc.args[i], "STATE", state)
 		}
-		err := run(t.Context(), tc.args, nil, &bytes.Buffer{}, &bytes.Buffer{})
-		if err == nil || !strings.Contains(err.Error(), tc.want) {
+		var stderr bytes.Buffer
+		err := run(t.Context(), tc.args, nil, &bytes.Buffer{}, &stderr)
+		if err == nil || !strings.Contains(stderr.String()+err.Error(), tc.want) {
 			t.Errorf("run(%q) = %v, want %q", tc.args, err, tc.want)
 		}
 	}

@@ -41,11 +41,12 @@ func TestFaults(t *testing.T) {
 		{"somebody else's containerd", l.foreignContainerd},
 		{"a damaged bundle", l.damagedBundle},
 		{"a full disk", l.fullDisk},
+		{"ctrl-c while artifacts are fetched", l.interruptFetch},
 		{"ctrl-c during the upload", l.interruptUpload},
 		{"ctrl-c twice during the import of images", l.interruptTwice},
 		{"two applies at once", l.twoApplies},
 		{"ctrl-c during kubeadm init", l.interruptInit},
-		{"one host dead, the agent of another killed", l.agentKilled},
+		{"a host dies in its join, the agent of another is killed", l.agentKilled},
 		{"the dead host comes back", l.comesBack},
 		{"a host that is cut off stays a node", l.cutOff},
 	} {
@@ -61,6 +62,12 @@ func (l *faultLab) consentWanted(ctx context.Context, t *testing.T) {
 	r := l.run(ctx, t, "apply", l.inventory, "-o", "json")
 	if e := r.summary(t).Error; r.code != 6 || e.Kind != diag.Consent || !strings.Contains(e.Hint, "--yes") {
 		t.Errorf("exit code %d with %v, want 6 and a hint at --yes", r.code, e)
+	}
+	asked := l.terminal(ctx, t, "apply", l.inventory)
+	asked.expect(ctx, t, "(yes/no)")
+	asked.press(t, "\x03")
+	if code, _ := asked.wait(t); code != 130 || !strings.Contains(asked.screen(), "nothing was changed") {
+		t.Errorf("ctrl-c at the question: exit code %d\n%s", code, asked.screen())
 	}
 	for name, sum := range checksums(ctx, t, l.Hosts) {
 		if before[name] != sum {
@@ -249,6 +256,36 @@ func (l *faultLab) fullDisk(ctx context.Context, t *testing.T) {
 		wants(t, l.run(ctx, t, "apply", alone, "--yes", "-o", "json"), 1, "n3", diag.NoSpace, "free space")
 		l.clean(ctx, t)
 	})
+	// Room for the agent and for records, none for what is uploaded.
+	shell := func(script string) {
+		t.Helper()
+		if _, err := l.host("n3").Exec(context.WithoutCancel(ctx), "sh", "-c", script); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shell("mount -t tmpfs -o size=16m,mode=0755 small /var/lib/kforge")
+	defer shell("umount /var/lib/kforge")
+	e := wants(t, l.run(ctx, t, "apply", alone, "--yes", "-o", "json"), 1, "n3", diag.NoSpace, "free space")
+	if !strings.Contains(e.Error(), "are free") {
+		t.Errorf("the error does not tell what is free: %v", e)
+	}
+	l.clean(ctx, t)
+}
+
+// interruptFetch fetches into a cache of its own, which stays without half files.
+func (l *faultLab) interruptFetch(ctx context.Context, t *testing.T) {
+	cache := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", cache)
+	before := checksums(ctx, t, l.Hosts)
+	_, took := l.interrupt(ctx, t, 1, func(e event.Event) bool { return e.Event == event.Progress && strings.HasPrefix(e.Title, "fetch ") })
+	if took > 5*time.Second {
+		t.Errorf("it ended %s after ctrl-c", took)
+	}
+	for name, sum := range checksums(ctx, t, l.Hosts) {
+		if before[name] != sum {
+			t.Errorf("files of %s were changed", name)
+		}
+	}
 }
 
 func (l *faultLab) interruptUpload(ctx context.Context, t *testing.T) {
@@ -317,13 +354,16 @@ func (l *faultLab) interruptInit(ctx context.Context, t *testing.T) {
 }
 
 // agentKilled: the run reconnects to the host whose agent was killed, and does
-// without the one that is dead.
+// without the one whose power was cut.
 func (l *faultLab) agentKilled(ctx context.Context, t *testing.T) {
-	if err := l.host("n3").Break(ctx, host.Power); err != nil {
-		t.Fatal(err)
-	}
-	killed := false
+	killed, dead := false, false
 	r, err := l.watch(ctx, func(e event.Event, _ *os.Process) {
+		if !dead && e.Event == event.Output && e.Step == "n3/join" {
+			dead = true
+			if err := l.host("n3").Break(ctx, host.Power); err != nil {
+				t.Error(err)
+			}
+		}
 		if !killed && e.Event == event.Output && e.Step == "n2/join" && strings.Contains(e.Text, "[") {
 			killed = true
 			if _, err := l.host("n2").Exec(ctx, "sh", "-c", `for p in /proc/[0-9]*; do case "$(readlink $p/exe)" in */kforge-agent-*) kill -KILL "${p#/proc/}";; esac; done`); err != nil {
@@ -334,8 +374,8 @@ func (l *faultLab) agentKilled(ctx context.Context, t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !killed {
-		t.Fatalf("n2 did not join:\n%s", lastEvents(r.events, 20))
+	if !killed || !dead {
+		t.Fatalf("n2 or n3 did not join:\n%s", lastEvents(r.events, 20))
 	}
 	wants(t, r, 3, "n3", diag.Unreachable, "")
 	for _, h := range r.summary(t).Results {

@@ -72,7 +72,8 @@ func (s *session) beforeSteps(ctx context.Context, work func(context.Context) er
 	watch.Go(func() {
 		select {
 		case <-s.env.Stop:
-			cancel(diag.New(diag.Canceled, "", "interrupted before anything was changed"))
+			cancel(diag.New(diag.Canceled, "", "interrupted before anything was changed").
+				WithHint("run the same command again: it goes on from what it finds"))
 		case <-ctx.Done():
 		}
 	})

@@ -30,9 +30,9 @@ func dockerLines(ctx context.Context, args ...string) ([]string, error) {
 
 // createArgs are the arguments that make a container a host. Not --privileged: that fails where root itself lacks
 // CAP_SYS_RESOURCE, and such a host without it is a real case (unprivileged LXC).
-func createArgs(name, address, image string) []string {
+func createArgs(name, address, image, owner string) []string {
 	return []string{
-		"create", "--name", container(name), "--hostname", name, "--label", label, "--label", nameLabel + "=" + name,
+		"create", "--name", container(name), "--hostname", name, "--label", label, "--label", nameLabel + "=" + name, "--label", keysLabel + "=" + owner,
 		"--network", network, "--ip", address,
 		"--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE",
 		"--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined", "--security-opt", "systempaths=unconfined",

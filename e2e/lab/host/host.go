@@ -71,18 +71,31 @@ func (h *Host) Reset(ctx context.Context, root Root) error { return h.lab.Reset(
 
 // ensure makes the host if it is not there, and starts it if it does not run.
 func (h *Host) ensure(ctx context.Context, image string) error {
-	running, err := docker(ctx, "ps", "--all", "--filter", "name=^"+container(h.Name)+"$", "--format", "{{.State}}")
+	hostKey, login, err := h.keys()
 	if err != nil {
 		return err
 	}
-	switch running {
+	owner := keysDigest(hostKey, login)
+	found, err := docker(ctx, "ps", "--all", "--filter", "name=^"+container(h.Name)+"$", "--format", `{{.State}} {{.Label "`+keysLabel+`"}}`)
+	if err != nil {
+		return err
+	}
+	state, by, _ := strings.Cut(found, " ")
+	if state != "" && by != owner {
+		// It was made with keys that this lab does not have: a checkout that is gone.
+		if err := h.remove(ctx); err != nil {
+			return err
+		}
+		state = ""
+	}
+	switch state {
 	case "running":
 		return nil
 	case "":
-		if _, err := docker(ctx, createArgs(h.Name, h.Address, image)...); err != nil {
+		if _, err := docker(ctx, createArgs(h.Name, h.Address, image, owner)...); err != nil {
 			return err
 		}
-		if err := h.putIdentity(ctx); err != nil {
+		if err := put(ctx, h.Name, identity(hostKey, login)); err != nil {
 			return errors.Join(err, h.remove(context.WithoutCancel(ctx)))
 		}
 	}
@@ -90,16 +103,22 @@ func (h *Host) ensure(ctx context.Context, image string) error {
 	return err
 }
 
-func (h *Host) putIdentity(ctx context.Context) error {
-	hostKey, err := ensureKey(h.lab.hostKeyFile(h.Name), h.Name)
-	if err != nil {
-		return err
+// keys are the host's own key and the one that logs in to it.
+func (h *Host) keys() (hostKey, login keyPair, err error) {
+	if hostKey, err = ensureKey(h.lab.hostKeyFile(h.Name), h.Name); err != nil {
+		return hostKey, login, err
 	}
-	login, err := ensureKey(h.lab.KeyFile(), "kforge-lab")
-	if err != nil {
-		return err
+	login, err = ensureKey(h.lab.KeyFile(), "kforge-lab")
+	return hostKey, login, err
+}
+
+// keysDigest tells hosts of one lab from those of another.
+func keysDigest(keys ...keyPair) string {
+	h := sha256.New()
+	for _, k := range keys {
+		h.Write(k.Public)
 	}
-	return put(ctx, h.Name, identity(hostKey, login))
+	return hex.EncodeToString(h.Sum(nil))[:16]
 }
 
 func (h *Host) remove(ctx context.Context) error {

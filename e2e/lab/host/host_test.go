@@ -81,7 +81,7 @@ func TestIdentityBelongsToItsUsers(t *testing.T) {
 
 func TestCreateArgs(t *testing.T) {
 	t.Parallel()
-	args := createArgs("n2", address(2), "image")
+	args := createArgs("n2", address(2), "image", "owner")
 	if slices.Contains(args, "--privileged") {
 		t.Error("a privileged container has CAP_SYS_RESOURCE, or fails where root has not")
 	}

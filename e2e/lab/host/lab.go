@@ -24,6 +24,7 @@ const (
 	subnet    = "10.88.17.0/24"
 	label     = "kforge.lab=1"
 	nameLabel = "kforge.lab.host"
+	keysLabel = "kforge.lab.keys" // which lab made it: a digest of its public keys
 	maxHosts  = 200
 	bootTime  = 90 * time.Second // far above the usual 2 s: many hosts may share few cores
 )

@@ -14,7 +14,7 @@ import (
 type Type string
 
 const (
-	RunStart  Type = "run-start"  // Command, Cluster, Hosts, Version
+	RunStart  Type = "run-start"  // Command, Cluster, Hosts, Version, User
 	HostState Type = "host"       // Host is now in State; Error when unreachable
 	Phase     Type = "phase"      // the run as a whole enters Title (connect, facts, plan, apply)
 	Graph     Type = "graph"      // Total steps are to be done, Steps by host; Hosts has the order
@@ -56,6 +56,7 @@ type Event struct {
 	Command string   `json:"command,omitempty"`
 	Cluster string   `json:"cluster,omitempty"`
 	Version string   `json:"version,omitempty"`
+	User    string   `json:"user,omitempty"` // who started it: name@machine
 	Hosts   []string `json:"hosts,omitempty"`
 	// Steps is how many steps each host has; "" is the cluster.
 	Steps map[string]int `json:"steps,omitempty"`

@@ -120,6 +120,10 @@ func (s *Server) change(w http.ResponseWriter, r *http.Request, namespace string
 		path += "/" + fmt.Sprint(meta(body)["name"])
 	}
 	live := s.objects[path]
+	if live != nil && r.Method == http.MethodPost {
+		failure(w, http.StatusConflict, "AlreadyExists", path+" already exists")
+		return
+	}
 	apply := r.Header.Get("Content-Type") == "application/apply-patch+yaml"
 	if live == nil && !apply && r.Method != http.MethodPost {
 		failure(w, http.StatusNotFound, "NotFound", path+" not found")
@@ -130,9 +134,12 @@ func (s *Server) change(w http.ResponseWriter, r *http.Request, namespace string
 		return
 	}
 	if r.Method == http.MethodDelete {
-		if conditions, ok := body["preconditions"].(Object); ok && conditions["uid"] != meta(live)["uid"] {
-			failure(w, http.StatusConflict, "Conflict", "the UID in the precondition does not match")
-			return
+		conditions, _ := body["preconditions"].(Object)
+		for _, field := range []string{"uid", "resourceVersion"} {
+			if want := conditions[field]; want != nil && want != meta(live)[field] {
+				failure(w, http.StatusConflict, "Conflict", "the "+field+" in the precondition does not match")
+				return
+			}
 		}
 		s.remove(path)
 		answer(w, http.StatusOK, Object{"kind": "Status", "apiVersion": "v1", "status": "Success"})

@@ -31,6 +31,7 @@ var builtin = map[string][]Kind{
 		{"serviceaccounts", "ServiceAccount", true},
 	},
 	"apps/v1":                      {{"deployments", "Deployment", true}, {"daemonsets", "DaemonSet", true}},
+	"coordination.k8s.io/v1":       {{"leases", "Lease", true}},
 	"rbac.authorization.k8s.io/v1": {{"clusterroles", "ClusterRole", false}, {"clusterrolebindings", "ClusterRoleBinding", false}},
 	"apiextensions.k8s.io/v1":      {{"customresourcedefinitions", "CustomResourceDefinition", false}},
 }

@@ -27,8 +27,9 @@ type commandKind struct {
 
 type commandState struct {
 	commandKind
-	rec     *record.Command
-	missing []string // of Unless
+	rec         *record.Command
+	interrupted bool
+	missing     []string // of Unless
 }
 
 func (k commandKind) observe(_ context.Context, s *session) (observed, error) {
@@ -45,6 +46,7 @@ func (k commandKind) observe(_ context.Context, s *session) (observed, error) {
 	if st.rec, err = s.records.Command(k.id); err != nil {
 		return nil, err
 	}
+	st.interrupted = s.records.WasInterrupted(st.rec)
 	for _, p := range k.want.Unless {
 		_, err := os.Lstat(s.path(p))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -62,7 +64,7 @@ func (k commandKind) observe(_ context.Context, s *session) (observed, error) {
 func (st *commandState) diff(*session) ([]spec.Change, error) {
 	c := spec.Change{Action: spec.Run, Detail: strings.Join(st.want.Argv, " ")}
 	switch {
-	case st.rec.Interrupted():
+	case st.interrupted:
 		c.Why = "its last run was interrupted"
 		if st.rec.Outcome == record.Failed {
 			c.Why = "its last run failed"
@@ -99,9 +101,10 @@ func (st *commandState) apply(ctx context.Context, s *session) (err error) {
 	}
 	rec := record.Command{
 		ID: st.id, Argv: st.argvDigest(), Outcome: record.Begun, Run: s.Run,
-		Begin: s.Now().UTC().Format(time.RFC3339),
+		Begin: s.Now().UTC().Format(time.RFC3339), Unless: st.want.Unless,
+		Until: s.Now().Add(2 * st.patience()).UTC().Format(time.RFC3339),
 	}
-	interrupted := st.rec.Interrupted()
+	interrupted := st.interrupted
 	if err := s.records.SaveCommand(rec); err != nil {
 		return err
 	}
@@ -119,13 +122,18 @@ func (st *commandState) apply(ctx context.Context, s *session) (err error) {
 	return errors.Join(err, s.records.SaveCommand(rec))
 }
 
+// patience is how long one program may take.
+func (st *commandState) patience() time.Duration {
+	if st.want.TimeoutSeconds == 0 {
+		return 300 * time.Second
+	}
+	return time.Duration(st.want.TimeoutSeconds) * time.Second
+}
+
 // execute runs one program; its output goes out as events, and the last lines
 // into the error.
 func (st *commandState) execute(ctx context.Context, s *session, argv []string) (int, error) {
-	timeout := time.Duration(st.want.TimeoutSeconds) * time.Second
-	if timeout == 0 {
-		timeout = 300 * time.Second
-	}
+	timeout := st.patience()
 	op := strings.Join(st.want.Argv[:min(2, len(st.want.Argv))], " ")
 	tctx, cancel := context.WithTimeoutCause(ctx, timeout, diag.New(diag.Timeout, op, "not done after %s", timeout))
 	defer cancel()

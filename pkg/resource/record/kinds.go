@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // Path gives the record of an owned path, nil when it is not ours.
@@ -73,6 +74,32 @@ func (s Store) Command(id string) (*Command, error) {
 // returns: a command that began must never be taken for one that did not.
 func (s Store) SaveCommand(c Command) error { return s.save("commands", c.ID, c, now) }
 
+// WasInterrupted reports whether the command began and did not end well, so that
+// what it left behind is not to be trusted. It does not hold when all that a
+// good run leaves was written after the command was over: then somebody else
+// has made it, and it is theirs.
+func (s Store) WasInterrupted(c *Command) bool {
+	if c == nil || c.Outcome == Done {
+		return false
+	}
+	end := c.End
+	if end == "" {
+		end = c.Until
+	}
+	over, err := time.Parse(time.RFC3339, end)
+	if err != nil || len(c.Unless) == 0 {
+		return true
+	}
+	for _, path := range c.Unless {
+		fi, err := os.Lstat(filepath.Join(s.Root, path))
+		// Records tell whole seconds.
+		if err != nil || !fi.ModTime().After(over.Add(time.Second)) {
+			return true
+		}
+	}
+	return false
+}
+
 // Interrupted lists the ids of commands that began and did not end well.
 func (s Store) Interrupted() ([]string, error) {
 	entries, err := os.ReadDir(s.dir("commands"))
@@ -92,7 +119,7 @@ func (s Store) Interrupted() ([]string, error) {
 			return ids, err
 		}
 		var c Command
-		if json.Unmarshal(raw, &c) == nil && c.Interrupted() {
+		if json.Unmarshal(raw, &c) == nil && s.WasInterrupted(&c) {
 			ids = append(ids, c.ID)
 		}
 	}

@@ -100,11 +100,11 @@ type Command struct {
 	Begin   string `json:"begin"` // RFC 3339
 	End     string `json:"end,omitempty"`
 	Run     string `json:"run,omitempty"`
+	// Unless are the paths that a good run leaves, and Until is when a run that
+	// has no End was over at the latest, RFC 3339: its time-outs bound it.
+	Unless []string `json:"unless,omitempty"`
+	Until  string   `json:"until,omitempty"`
 }
-
-// Interrupted reports whether the command began and did not end well, so that
-// what it left behind is not to be trusted.
-func (c *Command) Interrupted() bool { return c != nil && c.Outcome != Done }
 
 // Refusals are settings that the kernel would not take since this boot.
 type Refusals struct {

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 func TestStampVouchesUntilTheFileChanges(t *testing.T) {
@@ -87,5 +88,46 @@ func TestInterrupted(t *testing.T) {
 	}
 	if ids, err := s.Interrupted(); err != nil || len(ids) != 1 || ids[0] != "b" {
 		t.Errorf("Interrupted = %v, %v", ids, err)
+	}
+}
+
+// A cluster that somebody made by hand after our own attempt had failed is
+// theirs: it must never be taken for our leftovers and reset.
+func TestWhatOthersMadeLaterIsNotOurLeftovers(t *testing.T) {
+	t.Parallel()
+	s := Store{Root: t.TempDir()}
+	at := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(time.RFC3339) }
+	conf := filepath.Join(s.Root, "admin.conf")
+	tests := []struct {
+		name    string
+		command Command
+		written time.Duration // of admin.conf, from now
+		want    bool
+	}{
+		{"failed, left its own file", Command{Outcome: Failed, End: at(-time.Hour)}, -2 * time.Hour, true},
+		{"failed, made by somebody later", Command{Outcome: Failed, End: at(-time.Hour)}, -time.Minute, false},
+		{"cut off, could still be its own", Command{Outcome: Begun, Until: at(-time.Hour)}, -2 * time.Hour, true},
+		{"cut off, made by somebody later", Command{Outcome: Begun, Until: at(-time.Hour)}, -time.Minute, false},
+		{"cut off, nothing tells when it was over", Command{Outcome: Begun}, 0, true},
+		{"done", Command{Outcome: Done, End: at(-time.Hour)}, -2 * time.Hour, false},
+	}
+	for _, tt := range tests {
+		tt.command.Unless = []string{"/admin.conf"}
+		if err := os.WriteFile(conf, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		when := time.Now().Add(tt.written)
+		if err := os.Chtimes(conf, when, when); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.WasInterrupted(&tt.command); got != tt.want {
+			t.Errorf("%s: WasInterrupted = %v, want %v", tt.name, got, tt.want)
+		}
+	}
+	if err := os.Remove(conf); err != nil {
+		t.Fatal(err)
+	}
+	if !s.WasInterrupted(&Command{Outcome: Failed, End: at(-time.Hour), Unless: []string{"/admin.conf"}}) {
+		t.Error("failed, nothing there: not taken for interrupted")
 	}
 }

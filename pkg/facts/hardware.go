@@ -45,10 +45,12 @@ type Partition struct {
 	Start  uint64 `json:"start"` // bytes from the disk's beginning
 	Size   uint64 `json:"size"`
 	// Type is the partition type: a GUID in lower case, or 0x83.
-	Type       string      `json:"type,omitempty"`
-	TypeName   string      `json:"typeName,omitempty"` // efi, swap, lvm, raid, linux ...
-	Label      string      `json:"label,omitempty"`
-	UUID       string      `json:"uuid,omitempty"`
+	Type     string `json:"type,omitempty"`
+	TypeName string `json:"typeName,omitempty"` // efi, swap, lvm, raid, linux ...
+	Label    string `json:"label,omitempty"`
+	UUID     string `json:"uuid,omitempty"`
+	// NoAuto is GPT's flag that forbids systemd to use it by its type alone.
+	NoAuto     bool        `json:"noAuto,omitempty"`
 	ByID       []string    `json:"byID,omitempty"`
 	Signatures []Signature `json:"signatures,omitempty"`
 	Unread     string      `json:"unread,omitempty"`

@@ -1,6 +1,9 @@
 // Package collect fills in the facts of the host it runs on. It only reads, from
-// /proc, /sys and /etc below a root directory, and is done in milliseconds. The
-// only programs it starts are containerd and kubelet, for their versions. What cannot be read stays empty.
+// /proc, /sys and /etc below a root directory and the first and last bytes of
+// block devices, and is done in milliseconds; name servers that do not answer
+// and disks that are dying cost a second or two. The only programs it starts are
+// containerd and kubelet, for their versions, and the time daemon's own client.
+// What cannot be read stays empty.
 package collect
 
 import (
@@ -10,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 
 	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/facts"
@@ -39,28 +43,62 @@ func Collect(ctx context.Context, root string) (*facts.Host, error) {
 		return nil, fmt.Errorf("collecting facts: %w", context.Cause(ctx))
 	}
 	units := h.units()
+	mounts := parseMountinfo(h.text("/proc/self/mountinfo"))
+	cpuinfo := h.text("/proc/cpuinfo")
 	f := &facts.Host{
 		Hostname:  h.line("/proc/sys/kernel/hostname"),
 		MachineID: h.line("/etc/machine-id"),
 		BootID:    h.line("/proc/sys/kernel/random/boot_id"),
+		Machine:   h.machine(),
+		Virtual:   h.virtual(cpuinfo),
 		OS:        h.os(),
 		Kernel:    h.kernel(),
-		CPU:       parseCPU(h.text("/proc/cpuinfo"), h.text("/sys/devices/system/cpu/online")),
-		Memory:    parseMemory(h.text("/proc/meminfo")),
+		CPU:       h.cpu(cpuinfo),
+		Memory:    h.memory(),
 
-		Interfaces:       h.interfaces(),
 		DefaultInterface: parseDefaultRoute(h.text("/proc/net/route")),
+		DefaultRoutes:    defaultRoutes(h.text("/proc/net/route"), h.text("/proc/net/ipv6_route")),
 		Resolver:         h.resolver(),
 		Time:             h.time(units),
 		Swap:             h.swap(),
-		Paths:            h.paths(),
+		Paths:            h.paths(mounts),
 		Containerd:       h.containerd(units),
 		Kubernetes:       h.kubernetes(units),
 		Conflicts:        h.conflicts(units),
-		Listening:        h.listening(),
+		Leftovers:        h.leftovers(),
+		Locate:           h.locate(units),
 	}
-	h.versions(f)
+	h.slow(ctx, f, units, mounts)
 	return f, nil
+}
+
+// slow does side by side what waits for somebody: programs, servers, disks. Each
+// has its own deadline and its own fields.
+func (h *host) slow(ctx context.Context, f *facts.Host, u units, mounts []mount) {
+	var wg sync.WaitGroup
+	var answers []facts.DNSAnswer
+	if h.live() {
+		wg.Go(func() {
+			answers = askServers(ctx, toAsk(f.Resolver), 53, questions(f.Hostname, f.Resolver.Search))
+		})
+	}
+	var sources []facts.TimeSource
+	wg.Go(func() { sources = h.timeSources(ctx, f.Time) })
+	wg.Go(func() { f.Containerd.Version = h.version(f.Containerd.Binary) })
+	wg.Go(func() { f.Kubernetes.KubeletVersion = h.version(h.find("kubelet")) })
+	wg.Go(func() { f.Listening = h.listening() })
+	wg.Go(func() { f.Firewall = h.firewall(u) })
+	wg.Go(func() { f.Interfaces, f.IdleInterfaces = h.interfaces() })
+	wg.Go(func() { f.Disks = h.disks(mounts) })
+	wg.Go(func() {
+		f.GPUs, f.NVSwitches = h.pci()
+		f.NVIDIA = h.nvidia(f.Kernel)
+	})
+	wg.Wait()
+	f.Resolver.Answers = answers
+	f.Resolver.Stub = stub(f.Resolver.Servers, f.Listening)
+	f.Time.Sources = sources
+	h.swapOnDisks(&f.Swap, f.Disks, f.Kernel.CommandLine)
 }
 
 func (h *host) path(p string) string { return filepath.Join(h.root, p) }

@@ -67,7 +67,7 @@ func TestResolverBehindAStub(t *testing.T) {
 	}
 	want := facts.Resolver{
 		Path: "/run/systemd/resolve/stub-resolv.conf", Servers: []string{"127.0.0.53"}, Search: []string{"lan"},
-		Upstreams: []string{"192.168.1.1", "fe80::1%eth0"}, UpstreamPath: "/run/systemd/resolve/resolv.conf",
+		Upstreams: []string{"192.168.1.1", "fe80::1%eth0"}, UpstreamPath: "/run/systemd/resolve/resolv.conf", Stub: "systemd-resolved",
 	}
 	if d := cmp.Diff(want, get(t, h).Resolver); d != "" {
 		t.Errorf("Resolver (-want +got):\n%s", d)
@@ -98,7 +98,7 @@ func TestForeignSoftware(t *testing.T) {
 		t.Errorf("Conflicts (-want +got):\n%s", d)
 	}
 	wantSwap := facts.Swap{
-		Active: []facts.SwapArea{{Path: "/dev/sda2", Type: "partition", Size: 1000 << 10, Used: 10 << 10}},
+		Active: []facts.SwapArea{{Path: "/dev/sda2", Type: "partition", Kind: "partition", Size: 1000 << 10, Used: 10 << 10}},
 		Fstab:  []string{"UUID=2"}, Units: []string{"dev-sdb.swap"},
 	}
 	if d := cmp.Diff(wantSwap, f.Swap); d != "" {

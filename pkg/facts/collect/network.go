@@ -2,7 +2,6 @@ package collect
 
 import (
 	"cmp"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,34 +9,6 @@ import (
 
 	"kforge.dev/kforge/pkg/facts"
 )
-
-// interfaces lists what is up, but for loopback. Below another root the kernel's
-// own interfaces would be somebody else's.
-func (h *host) interfaces() []facts.Interface {
-	if !h.live() {
-		return nil
-	}
-	all, err := net.Interfaces()
-	if err != nil {
-		return nil
-	}
-	var out []facts.Interface
-	for _, i := range all {
-		if i.Flags&net.FlagUp == 0 || i.Flags&net.FlagLoopback != 0 {
-			continue
-		}
-		f := facts.Interface{Name: i.Name, MAC: i.HardwareAddr.String(), MTU: i.MTU, Up: true}
-		addrs, err := i.Addrs()
-		if err != nil {
-			continue // it went away meanwhile
-		}
-		for _, a := range addrs {
-			f.Addresses = append(f.Addresses, a.String())
-		}
-		out = append(out, f)
-	}
-	return out
-}
 
 // upstreamFiles tell the real servers behind a stub on the loopback interface.
 var upstreamFiles = []string{
@@ -56,7 +27,7 @@ func (h *host) resolver() facts.Resolver {
 		r.Path = filepath.Clean(target)
 	}
 	conf := parseResolvConf(h.text(r.Path))
-	r.Servers, r.Search = conf.servers, conf.search
+	r.Servers, r.Search, r.Options = conf.servers, conf.search, conf.options
 	if !slices.ContainsFunc(r.Servers, loopback) {
 		return r
 	}

@@ -52,8 +52,8 @@ func parseModules(text string) []string {
 // parseCPU counts from the list of CPUs on line ("0-3,8"), else from cpuinfo.
 func parseCPU(cpuinfo, online string) facts.CPU {
 	var c facts.CPU
-	sockets := map[string]bool{}
-	processors := 0
+	sockets, cores := map[string]bool{}, map[string]bool{}
+	processors, socket := 0, ""
 	for line := range strings.Lines(cpuinfo) {
 		key, value, ok := strings.Cut(line, ":")
 		if !ok {
@@ -68,14 +68,17 @@ func parseCPU(cpuinfo, online string) facts.CPU {
 				c.Model = value
 			}
 		case "physical id":
+			socket = value
 			sockets[value] = true
+		case "core id":
+			cores[socket+"/"+value] = true
 		}
 	}
 	c.Logical = countList(strings.TrimSpace(online))
 	if c.Logical == 0 {
 		c.Logical = processors
 	}
-	c.Sockets = max(1, len(sockets))
+	c.Sockets, c.Cores = max(1, len(sockets)), len(cores)
 	return c
 }
 
@@ -169,7 +172,7 @@ func parseDefaultRoute(text string) string {
 }
 
 // resolvConf is what counts in a resolv.conf.
-type resolvConf struct{ servers, search []string }
+type resolvConf struct{ servers, search, options []string }
 
 func parseResolvConf(text string) resolvConf {
 	var r resolvConf
@@ -185,6 +188,8 @@ func parseResolvConf(text string) resolvConf {
 			r.search = slices.Clone(f[1:])
 		case "domain":
 			r.search = []string{f[1]}
+		case "options":
+			r.options = append(r.options, f[1:]...)
 		}
 	}
 	return r
@@ -238,8 +243,9 @@ func parseHexAddr(s string) (netip.AddrPort, bool) {
 
 // mount is a line of /proc/self/mountinfo.
 type mount struct {
-	point, kind string
-	options     []string
+	point, kind  string
+	root, source string // the part of the file system that is mounted, and its device
+	options      []string
 }
 
 func parseMountinfo(text string) []mount {
@@ -248,7 +254,11 @@ func parseMountinfo(text string) []mount {
 		before, after, ok := strings.Cut(line, " - ")
 		b, a := strings.Fields(before), strings.Fields(after)
 		if ok && len(b) >= 6 && len(a) >= 1 {
-			out = append(out, mount{point: unescape(b[4]), kind: a[0], options: strings.Split(b[5], ",")})
+			m := mount{point: unescape(b[4]), root: unescape(b[3]), kind: a[0], options: strings.Split(b[5], ",")}
+			if len(a) >= 2 {
+				m.source = unescape(a[1])
+			}
+			out = append(out, m)
 		}
 	}
 	return out

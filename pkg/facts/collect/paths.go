@@ -9,10 +9,9 @@ import (
 )
 
 // spacePaths are the paths that fill up.
-var spacePaths = []string{"/", "/var/lib/kubelet", "/var/lib/containerd", "/var/lib/etcd", "/tmp", "/var/log"}
+var spacePaths = []string{"/", "/var/lib/kubelet", "/var/lib/containerd", "/var/lib/etcd", "/tmp", "/var/log", "/var/lib/kforge", "/usr/local/bin", "/opt/cni/bin"}
 
-func (h *host) paths() []facts.PathSpace {
-	mounts := parseMountinfo(h.text("/proc/self/mountinfo"))
+func (h *host) paths(mounts []mount) []facts.PathSpace {
 	var out []facts.PathSpace
 	for _, p := range spacePaths {
 		// A path that is not there yet will be made on its nearest parent.
@@ -33,7 +32,7 @@ func (h *host) paths() []facts.PathSpace {
 		m := mountOf(mounts, real)
 		size := uint64(st.Bsize)
 		out = append(out, facts.PathSpace{
-			Path: p, Mount: m.point, Type: m.kind, Options: m.options,
+			Path: p, Mount: m.point, Type: m.kind, Options: m.options, Device: m.source,
 			Total: st.Blocks * size, Available: st.Bavail * size, Inodes: st.Files, InodesFree: st.Ffree,
 		})
 	}

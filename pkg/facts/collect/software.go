@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"kforge.dev/kforge/pkg/facts"
@@ -98,8 +97,9 @@ func (h *host) find(name string) string {
 
 var versionWord = regexp.MustCompile(`\bv?\d+\.\d+\.\d+[-+.~\w]*`)
 
-// version asks a program for its version: the one thing that is not written
-// down anywhere. It is given little time, and none below another root.
+// version asks a program for its version, which is not written down anywhere
+// (a kubelet takes 50 ms to tell). It is given little time, and none below
+// another root.
 func (h *host) version(bin string) string {
 	if bin == "" || !h.live() {
 		return ""
@@ -114,14 +114,6 @@ func (h *host) version(bin string) string {
 		return ""
 	}
 	return versionWord.FindString(string(out))
-}
-
-// versions fills in the versions, both at once: a kubelet takes 50 ms to tell.
-func (h *host) versions(f *facts.Host) {
-	var wg sync.WaitGroup
-	wg.Go(func() { f.Containerd.Version = h.version(f.Containerd.Binary) })
-	wg.Go(func() { f.Kubernetes.KubeletVersion = h.version(h.find("kubelet")) })
-	wg.Wait()
 }
 
 func (h *host) containerd(u units) facts.Containerd {

@@ -2,7 +2,6 @@ package collect
 
 import (
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -80,6 +79,12 @@ func (h *host) kernel() facts.Kernel {
 		KmsgReadable:      h.opens("/dev/kmsg", os.O_RDONLY|unix.O_NONBLOCK),
 		Modules:           parseModules(h.text("/proc/modules")),
 		LSM:               h.line("/sys/kernel/security/lsm"),
+		Controllers:       strings.Fields(h.line("/sys/fs/cgroup/cgroup.controllers")),
+		SELinux:           h.selinux(),
+		AppArmor:          h.line("/sys/module/apparmor/parameters/enabled") == "Y",
+		SecureBoot:        h.secureBoot(),
+		Lockdown:          chosen(h.line("/sys/kernel/security/lockdown")),
+		CommandLine:       h.line("/proc/cmdline"),
 	}
 	k.OOMScoreAdjLowerable = k.Caps&(1<<capSysResource) != 0
 	if k.LSM == "" && h.exists("/sys/fs/selinux/enforce") {
@@ -126,6 +131,7 @@ func (h *host) time(u units) facts.Time {
 		if state, err := unix.Adjtimex(&tx); err == nil {
 			t.Synced = state != unix.TIME_ERROR && tx.Status&unix.STA_UNSYNC == 0
 			t.MaxErrorMicros = tx.Maxerror
+			t.EstimatedErrorMicros = tx.Esterror
 		}
 	}
 	for _, d := range []struct{ name, unit, run string }{
@@ -145,37 +151,4 @@ func (h *host) time(u units) facts.Time {
 		}
 	}
 	return t
-}
-
-func (h *host) swap() facts.Swap {
-	s := facts.Swap{Active: parseSwaps(h.text("/proc/swaps")), Fstab: parseFstabSwap(h.text("/etc/fstab"))}
-	for _, dir := range unitDirs {
-		entries, err := os.ReadDir(h.path(dir))
-		if err != nil {
-			continue
-		}
-		for _, e := range entries {
-			n := e.Name()
-			zram := n == "zramswap.service" || n == "zram-config.service" || n == "dphys-swapfile.service"
-			if e.IsDir() || slices.Contains(s.Units, n) || !zram && !strings.HasSuffix(n, ".swap") || h.masked(n) {
-				continue
-			}
-			if strings.Contains(h.text(dir+"/"+n), "SourcePath=/etc/fstab") {
-				continue // goes with the line of fstab
-			}
-			s.Units = append(s.Units, n)
-		}
-	}
-	if h.exists("/usr/lib/systemd/system-generators/zram-generator") {
-		for _, p := range []string{"/etc/systemd/zram-generator.conf", "/run/systemd/zram-generator.conf", "/usr/lib/systemd/zram-generator.conf"} {
-			if !h.exists(p) {
-				continue
-			}
-			if strings.Contains("\n"+h.text(p), "\n[zram") {
-				s.Units = append(s.Units, p)
-			}
-			break // the first file found is the one that counts
-		}
-	}
-	return s
 }

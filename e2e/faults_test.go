@@ -66,7 +66,7 @@ func (l *faultLab) consentWanted(ctx context.Context, t *testing.T) {
 	asked := l.terminal(ctx, t, "apply", l.inventory)
 	asked.expect(ctx, t, "(yes/no)")
 	asked.press(t, "\x03")
-	if code, _ := asked.wait(t); code != 130 || !strings.Contains(asked.screen(), "nothing was changed") {
+	if code, _ := asked.wait(t); code != 130 || !strings.Contains(asked.screen(), "nothing changed on 3 hosts") {
 		t.Errorf("ctrl-c at the question: exit code %d\n%s", code, asked.screen())
 	}
 	for name, sum := range checksums(ctx, t, l.Hosts) {

@@ -89,7 +89,7 @@ func (c *Cluster) Apply(ctx context.Context, w spec.KubeWork, sink func(Event)) 
 	ctx = context.WithValue(ctx, sinkKey{}, tell)
 
 	if w.WaitAPI {
-		if err := c.waitAPI(ctx, tell); err != nil {
+		if err := c.waitAPI(ctx, w.WaitAPISeconds, tell); err != nil {
 			return changes, values, err
 		}
 	}

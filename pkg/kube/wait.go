@@ -25,7 +25,7 @@ import (
 
 const (
 	defaultReadyTimeout = 5 * time.Minute
-	apiTimeout          = 5 * time.Minute
+	apiTimeout          = 5 * time.Minute // when the work names none
 	// probeTimeout of one /readyz: a server that hangs is asked again.
 	probeTimeout = 10 * time.Second
 	// pace between attempts where nothing can be watched.
@@ -34,8 +34,12 @@ const (
 
 // waitAPI asks /readyz until it answers "ok". Refused connections and 5xx are
 // what a starting server gives; a certificate that cannot be trusted ends it.
-func (c *Cluster) waitAPI(ctx context.Context, tell func(Event)) error {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+func (c *Cluster) waitAPI(ctx context.Context, seconds int, tell func(Event)) error {
+	timeout := apiTimeout
+	if seconds > 0 {
+		timeout = time.Duration(seconds) * time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	const op = "wait for the API server"
 	ticker := time.NewTicker(c.pace)

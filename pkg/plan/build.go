@@ -35,7 +35,9 @@ func Build(in Input) (*Plan, error) {
 		b.withoutControlPlane()
 		return &Plan{Steps: b.steps, Notes: b.notes}, nil
 	}
-	if err := b.initialize(b.control); err != nil {
+	if b.onlyOthers() {
+		b.addAPI()
+	} else if err := b.initialize(b.control); err != nil {
 		return nil, err
 	}
 	if err := b.network(); err != nil {
@@ -70,9 +72,10 @@ func (h *host) joined() bool {
 
 type builder struct {
 	in      Input
-	hosts   []*host // reachable, in the inventory's order
-	control *host   // nil when it cannot be reached
-	missing []string
+	hosts   []*host  // reachable, in the inventory's order
+	control *host    // nil when it cannot be reached
+	missing []string // cannot be reached
+	skipped int      // not asked for
 	steps   []graph.Step
 	notes   []Note
 }
@@ -90,6 +93,13 @@ func newBuilder(in Input) (*builder, error) {
 	}
 	for _, h := range in.Cluster.Hosts {
 		f := in.Facts[h.Name]
+		if in.Skipped[h.Name] {
+			b.skipped++
+			if err := b.skip(h, f); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if f == nil {
 			if in.Unreachable[h.Name] == nil {
 				return nil, diag.New(diag.Internal, op, "neither facts nor an error of the host").On(h.Name)
@@ -111,6 +121,22 @@ func newBuilder(in Input) (*builder, error) {
 	}
 	return b, nil
 }
+
+// skip takes note of a control plane that was not asked for: what the others
+// need to know of it. One that has no cluster yet is none.
+func (b *builder) skip(h inventory.ResolvedHost, f *facts.Host) error {
+	if !h.ControlPlane() || f == nil {
+		return nil
+	}
+	one, err := b.newHost(h, f)
+	if err == nil && one.joined() {
+		b.control = one
+	}
+	return err
+}
+
+// onlyOthers tells whether the control plane itself was not asked for.
+func (b *builder) onlyOthers() bool { return b.in.Skipped[b.control.Name] }
 
 func (b *builder) newHost(h inventory.ResolvedHost, f *facts.Host) (*host, error) {
 	on := func(err error) error {

@@ -18,6 +18,9 @@ const (
 	networkStep = "cluster/flannel"
 )
 
+// apiSeconds until a control plane's API has to answer, before scaling.
+const apiSeconds = 300
+
 // tokenSeconds is how long a join token lives: a slow fleet joins within it.
 const tokenSeconds = 3600
 
@@ -25,6 +28,9 @@ const tokenSeconds = 3600
 // for any worker.
 func (b *builder) network() error {
 	if b.keepNetwork() {
+		if len(b.missing) == 0 {
+			return nil // told by who asked for a part of the hosts
+		}
 		b.note("", "run the same again when they answer",
 			"the pod network is left as it is: its settings follow from all hosts, and %s cannot be reached",
 			strings.Join(b.missing, ", "))
@@ -50,9 +56,13 @@ func (b *builder) network() error {
 }
 
 // keepNetwork tells whether the pod network runs already and must not be
-// judged by a part of the hosts. A Ready node shows that it runs.
+// judged by a part of the hosts. A Ready node shows that it runs. Without the
+// control plane's steps there is nobody to bring its images.
 func (b *builder) keepNetwork() bool {
-	return len(b.missing) > 0 && b.in.Live != nil &&
+	if b.onlyOthers() {
+		return true
+	}
+	return len(b.missing)+b.skipped > 0 && b.in.Live != nil &&
 		slices.ContainsFunc(b.in.Live.Nodes, func(n LiveNode) bool { return n.Ready })
 }
 
@@ -129,6 +139,9 @@ func (b *builder) settle() error {
 			b.add(h, "labels", PhaseJoin, ClassKube, "node's labels", &spec.KubeWork{Objects: []spec.Object{labels}})
 		}
 	}
+	if b.onlyOthers() { // the cluster's services may well wait for hosts that were left out
+		return nil
+	}
 	services := []spec.Ready{{
 		Kind: "Deployment", Namespace: "kube-system", Name: "coredns", TimeoutSeconds: b.readySeconds(slowest),
 	}}
@@ -146,7 +159,7 @@ func (b *builder) settle() error {
 }
 
 // wholeNetwork tells whether flannel can be ready everywhere: with a node that
-// is out of reach, or of which the inventory knows nothing, it never is.
+// is out of reach or was left out, or of which the inventory knows nothing, it never is.
 func (b *builder) wholeNetwork() bool {
 	if len(b.missing) > 0 {
 		return false

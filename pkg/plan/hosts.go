@@ -71,13 +71,18 @@ func (b *builder) initialize(h *host) error {
 	}
 	b.add(h, "init", PhaseControlPlane, ClassInit, "control plane "+b.in.Cluster.Version,
 		&spec.HostWork{Resources: []spec.Resource{command}})
-	b.addCluster("api", PhaseControlPlane, "API answers", &spec.KubeWork{WaitAPI: true}, h.last)
+	b.addAPI(h.last)
 
 	_, after := h.splitImages()
 	b.add(h, "images-addons", PhaseImages, ClassImage, "container images of add-ons",
 		&spec.HostWork{Resources: node.Images(after)})
 	b.running(h)
 	return nil
+}
+
+func (b *builder) addAPI(needs ...string) {
+	b.addCluster("api", PhaseControlPlane, "API answers",
+		&spec.KubeWork{WaitAPI: true, WaitAPISeconds: node.Scale(apiSeconds, b.control.TimeoutScale)}, needs...)
 }
 
 func (b *builder) running(h *host) {
@@ -97,14 +102,18 @@ func (b *builder) kubeadm(h *host) kubeadm.Input {
 // that have joined before as they should be.
 func (b *builder) withoutControlPlane() {
 	name := b.in.Cluster.ControlPlanes()[0].Name
+	why, hint := "cannot be reached", "make "+name+" reachable and run the same again"
+	if b.in.Skipped[name] && b.in.Unreachable[name] == nil {
+		why, hint = "has no cluster yet and was not asked for", "run the same for "+name+" too"
+	}
 	for _, h := range b.hosts {
 		if h.joined() {
 			b.running(h)
 			continue
 		}
 		b.notes = append(b.notes, Note{
-			Host: h.Name, Message: "prepared, but does not join: the control plane " + name + " cannot be reached",
-			Hint: "make " + name + " reachable and run the same again", Err: b.in.Unreachable[name],
+			Host: h.Name, Message: "prepared, but does not join: the control plane " + name + " " + why,
+			Hint: hint, Err: b.in.Unreachable[name],
 		})
 	}
 }

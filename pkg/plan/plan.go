@@ -39,6 +39,10 @@ type Input struct {
 	// Unreachable says why there are no facts of a host. Such a host gets no
 	// steps, and nothing is removed because of it.
 	Unreachable map[string]error
+	// Skipped are hosts that were not asked for: they get no steps, and nothing
+	// is removed because of them. Facts are wanted of a skipped control plane
+	// only, since others join it; without them nobody joins.
+	Skipped map[string]bool
 }
 
 // Live is what the planner wants to know of a running cluster.

@@ -47,6 +47,18 @@ func unreachable(in plan.Input, name string) plan.Input {
 	return in
 }
 
+// skip leaves hosts out as a run does: facts are read of control planes only.
+func skip(in plan.Input, names ...string) plan.Input {
+	in.Skipped = map[string]bool{}
+	for _, name := range names {
+		in.Skipped[name] = true
+		if name != "n1" {
+			delete(in.Facts, name)
+		}
+	}
+	return in
+}
+
 func TestBuild(t *testing.T) {
 	t.Parallel()
 	tests := map[string]func() plan.Input{
@@ -75,6 +87,19 @@ func TestBuild(t *testing.T) {
 			in.Facts["n3"].Kubernetes.KubeletConf = true
 			return in
 		},
+		"limited-to-new-worker": func() plan.Input {
+			in := skip(finished(), "n1", "n2")
+			in.Facts["n3"].Kubernetes.KubeletConf = false
+			in.Live.Nodes = in.Live.Nodes[:2]
+			return in
+		},
+		"limited-without-a-cluster": func() plan.Input { return skip(bare(), "n1", "n2") },
+		"limited-control-plane-unreachable": func() plan.Input {
+			in := skip(unreachable(bare(), "n1"), "n1", "n2")
+			return in
+		},
+		"bare-skipping-a-worker":     func() plan.Input { return skip(bare(), "n3") },
+		"finished-skipping-a-worker": func() plan.Input { return skip(finished(), "n3") },
 		"interrupted-init": func() plan.Input { // admin.conf is written early
 			in := bare()
 			in.Facts["n1"].Kubernetes = facts.Kubernetes{AdminConf: true, KubeletConf: true, Interrupted: []string{kubeadm.InitID}}

@@ -13,6 +13,8 @@ type HostWork struct {
 type KubeWork struct {
 	// Wait for the API server to answer /readyz before anything else.
 	WaitAPI bool `json:"waitAPI,omitempty"`
+	// WaitAPISeconds until that wait fails, 0 means 300.
+	WaitAPISeconds int `json:"waitAPISeconds,omitempty"`
 	// ForgetNodes are Node objects to delete: their hosts have not joined.
 	ForgetNodes []string `json:"forgetNodes,omitempty"`
 	// Objects are applied server-side, in order.

@@ -293,6 +293,8 @@ func (s *server) answer(ctx context.Context, h wire.Header, c *call) (rep *wire.
 		return s.has(*h.Has)
 	case h.Type == wire.TRead && h.Read != nil:
 		return s.readFile(*h.Read)
+	case h.Type == wire.TProbe && h.Probe != nil:
+		return s.probe(ctx, h.ID, *h.Probe)
 	case h.Type == wire.TLock && h.Lock != nil:
 		return nil, s.takeLock(ctx, *h.Lock)
 	case h.Type == wire.TApply && h.Apply != nil:

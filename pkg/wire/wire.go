@@ -95,6 +95,7 @@ type Header struct {
 	Has   *Has   `json:"has,omitempty"`
 	Read  *Read  `json:"read,omitempty"`
 	Lock  *Lock  `json:"lock,omitempty"` // of TLock
+	Probe *Probe `json:"probe,omitempty"`
 
 	Event *Event `json:"event,omitempty"`
 	Reply *Reply `json:"reply,omitempty"`
@@ -147,7 +148,7 @@ type Read struct {
 
 // Event tells of progress inside a request.
 type Event struct {
-	// Resource is always set; when nothing else is, work on it begins.
+	// Resource is set but for Listening; when nothing else is, work on it begins.
 	Resource string `json:"resource,omitempty"`
 	// At most one of these groups is used.
 	Change  *spec.Change `json:"change,omitempty"` // this change was made
@@ -155,6 +156,8 @@ type Event struct {
 	Output  string       `json:"output,omitempty"` // a line printed by a command
 	Done    int64        `json:"done,omitempty"`   // progress, with Total; unit bytes
 	Total   int64        `json:"total,omitempty"`
+	// Listening tells that the ports of a Listen are held, in its order.
+	Listening []Listening `json:"listening,omitempty"`
 }
 
 // Reply ends a request.
@@ -164,6 +167,7 @@ type Reply struct {
 	Changes []spec.Change `json:"changes,omitempty"` // plan: to make; apply: made
 	Missing []string      `json:"missing,omitempty"` // has
 	Content []byte        `json:"content,omitempty"` // read
+	Probed  *Probed       `json:"probed,omitempty"`
 }
 
 // Lock tells who holds a host's lock. It is the content of the lock file.

@@ -127,9 +127,10 @@ func countLogins(text string) (connections, sessions int) {
 	return connections, sessions
 }
 
-// cursor is the end of the host's journal.
+// cursor is the end of what sshd of the host has said. It must be one of sshd's
+// own messages: journalctl skips a message after a cursor that its filter drops.
 func cursor(ctx context.Context, h *host.Host) (string, error) {
-	out, err := h.Exec(ctx, "sh", "-euc", "journalctl --sync; journalctl --quiet --lines 0 --show-cursor")
+	out, err := h.Exec(ctx, "sh", "-euc", "journalctl --sync; journalctl --quiet --identifier sshd --lines 0 --show-cursor")
 	if err != nil {
 		return "", err
 	}

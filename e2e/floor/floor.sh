@@ -182,8 +182,10 @@ pids+=($!)
 all "${pids[@]}"
 phase "flannel, kubeadm join"
 nodes=("${hosts[@]/#/node/}")
+# A join may end before its Node exists, and --for=create takes one name only.
 on "$first" "export KUBECONFIG=/etc/kubernetes/admin.conf
-	kubectl wait --for=create --timeout=60s ${nodes[*]} && kubectl wait --for=condition=Ready --timeout=300s ${nodes[*]}" >/dev/null
+	for node in ${nodes[*]}; do kubectl wait --for=create --timeout=60s \$node || exit 1; done
+	kubectl wait --for=condition=Ready --timeout=300s ${nodes[*]}" >/dev/null
 phase "wait for Ready"
 on "$first" "export KUBECONFIG=/etc/kubernetes/admin.conf
 	kubectl -n kube-flannel rollout status --timeout=300s daemonset/kube-flannel-ds & flannel=\$!

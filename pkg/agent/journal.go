@@ -12,10 +12,13 @@ import (
 
 	"kforge.dev/kforge/pkg/resource/record"
 	"kforge.dev/kforge/pkg/spec"
+	"kforge.dev/kforge/pkg/wire"
 )
 
-// maxJournal is the size in bytes at which the journal is put aside, once.
-const maxJournal = 8 << 20
+// maxJournal is the size in bytes at which the journal is put aside, once:
+// with its last line it is no more than one request reads, so that all of it
+// can be looked at.
+const maxJournal = wire.MaxRead - 64<<10
 
 // Entry is a line of the host's journal: one change that was made, or tried.
 type Entry struct {

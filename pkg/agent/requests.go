@@ -16,7 +16,7 @@ import (
 )
 
 func (s *server) env() *resource.Env {
-	return &resource.Env{Root: s.Root, Runner: s.Runner, Blobs: s.blobs, Now: s.Now, Uptime: s.Uptime, Later: s.later}
+	return &resource.Env{Root: s.Root, Runner: s.Runner, Blobs: s.blobs, Now: s.Now, Uptime: s.Uptime, Later: s.later, Images: &s.images}
 }
 
 func (s *server) facts(ctx context.Context) (*wire.Reply, error) {

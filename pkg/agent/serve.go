@@ -60,6 +60,7 @@ type server struct {
 	journal *journal
 	apply   chan struct{} // holds one token: applies go one at a time
 	later   *durable.Queue
+	images  resource.ImageList
 
 	mu     sync.Mutex
 	lock   *os.File

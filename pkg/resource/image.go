@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/spec"
@@ -15,6 +16,32 @@ import (
 const progressStep = 4 << 20
 
 type imageKind struct{ want *spec.Image }
+
+// ImageList is what containerd was last seen to hold, by name. Asking it costs
+// a process of forty megabytes, and an apply imports image after image. A plan
+// always asks anew.
+type ImageList struct {
+	mu     sync.Mutex
+	digest map[string]string
+}
+
+func (l *ImageList) get() map[string]string {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.digest
+}
+
+func (l *ImageList) set(digest map[string]string) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.digest = digest
+}
 
 type imageState struct {
 	want    *spec.Image
@@ -38,6 +65,9 @@ func (k imageKind) observe(ctx context.Context, s *session) (observed, error) {
 		}
 		return st, nil
 	}
+	if s.images == nil && !s.planning {
+		s.images = s.Images.get()
+	}
 	if s.images == nil {
 		images, err := listImages(ctx, s, st.ctr)
 		var d *diag.Error
@@ -49,6 +79,7 @@ func (k imageKind) observe(ctx context.Context, s *session) (observed, error) {
 			return nil, err
 		}
 		s.images = images
+		s.Images.set(images)
 	}
 	st.have = s.images[k.want.Name]
 	return st, nil
@@ -110,6 +141,8 @@ func (st *imageState) apply(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
+	s.images = images
+	s.Images.set(images)
 	if got := images[st.want.Name]; got != st.want.Digest {
 		if got == "" {
 			got = "no image"

@@ -37,7 +37,10 @@ type Env struct {
 	Run    string // id of the run, for records
 	// Later makes what was written durable behind the work; the owner of the
 	// queue waits for it before the run ends. nil makes every write wait.
-	Later  *durable.Queue
+	Later *durable.Queue
+	// Images remembers containerd's images between the requests of one agent,
+	// which holds the host's lock; nil asks anew each time.
+	Images *ImageList
 	Now    func() time.Time                    // nil means time.Now
 	Uptime func() time.Duration                // CLOCK_MONOTONIC; nil means the kernel's
 	Failed func(change spec.Change, err error) // told of a change that was tried and failed; may be nil

@@ -14,6 +14,7 @@ import (
 // hosts checks hosts, classes and defaults.
 func (ch *checker) hosts() {
 	s := ch.inv.Spec
+	ch.checks("spec.checks", s.Checks)
 	ch.settings("spec.defaults", s.Defaults)
 	for _, name := range slices.Sorted(maps.Keys(s.Classes)) {
 		at := index("spec.classes", name)
@@ -96,6 +97,7 @@ func (ch *checker) settings(at string, s HostSettings) {
 			ch.fail(where, "%s.labels: %v", at, err)
 		}
 	}
+	ch.checks(at+".checks", s.Checks)
 	ch.taints(at+".taints", s.Taints)
 	if s.Reserved.CPU != "" {
 		ch.must(at+".reserved.cpu", checkCPU(s.Reserved.CPU))

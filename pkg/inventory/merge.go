@@ -40,7 +40,7 @@ func resolve(inv *Inventory, file, dir string) *Cluster {
 	c := &Cluster{
 		Name: inv.Metadata.Name, File: file, Dir: dir,
 		CertSANs: s.Kubernetes.CertSANs, DNSServers: s.DNS.Servers,
-		CNI: s.Network.CNI, SSH: s.SSH, Mirror: strings.TrimRight(s.Artifacts.Mirror, "/"),
+		CNI: s.Network.CNI, SSH: s.SSH, Checks: s.Checks, Mirror: strings.TrimRight(s.Artifacts.Mirror, "/"),
 		From: map[string]string{},
 	}
 	c.Version = pick(c, "kubernetes.version", s.Kubernetes.Version, DefaultVersion)
@@ -65,6 +65,9 @@ func resolve(inv *Inventory, file, dir string) *Cluster {
 		if set {
 			c.From[name] = fromSpec
 		}
+	}
+	for rule := range s.Checks {
+		c.From["checks."+rule] = fromSpec
 	}
 	for _, h := range s.Hosts {
 		c.Hosts = append(c.Hosts, resolveHost(h, s))
@@ -98,7 +101,7 @@ func pick[T comparable](c *Cluster, name string, user, kforge T) T {
 func resolveHost(h Host, s Spec) ResolvedHost {
 	r := ResolvedHost{
 		Name: h.Name, Address: h.Address, NodeIP: h.NodeIP, Class: h.Class, HostKey: h.HostKey,
-		Labels: map[string]string{}, From: map[string]string{},
+		Labels: map[string]string{}, Checks: map[string]Check{}, From: map[string]string{},
 	}
 	for name, v := range map[string]string{"address": h.Address, "nodeIP": h.NodeIP, "class": h.Class, "hostKey": h.HostKey} {
 		if v != "" {
@@ -107,7 +110,7 @@ func resolveHost(h Host, s Spec) ResolvedHost {
 	}
 	on := true
 	r.lay(HostSettings{CgroupV1: "refuse", SwapOff: &on, TimeoutScale: defaultTimeoutScale, MaxPods: defaultMaxPods}, fromKforge)
-	r.lay(HostSettings{User: s.SSH.User, Port: s.SSH.Port}, fromSpec)
+	r.lay(HostSettings{User: s.SSH.User, Port: s.SSH.Port, Checks: s.Checks}, fromSpec)
 	r.lay(s.Defaults, fromDefaults)
 	if class, ok := s.Classes[h.Class]; ok {
 		r.lay(class, "class "+h.Class)
@@ -116,8 +119,8 @@ func resolveHost(h Host, s Spec) ResolvedHost {
 	return r
 }
 
-// lay puts the settings that s has over those of r: labels and reserved
-// resources one by one, lists as a whole.
+// lay puts the settings that s has over those of r: labels, checks and
+// reserved resources one by one, lists as a whole.
 func (r *ResolvedHost) lay(s HostSettings, from string) {
 	over := func(set bool, name string, assign func()) {
 		if set {
@@ -135,6 +138,9 @@ func (r *ResolvedHost) lay(s HostSettings, from string) {
 	over(s.Taints != nil, "taints", func() { r.Taints = s.Taints })
 	over(s.Reserved.CPU != "", "reserved.cpu", func() { r.Reserved.CPU = s.Reserved.CPU })
 	over(s.Reserved.Memory != "", "reserved.memory", func() { r.Reserved.Memory = s.Reserved.Memory })
+	for rule, c := range s.Checks {
+		over(true, "checks."+rule, func() { r.Checks[rule] = c })
+	}
 	for k, v := range s.Labels {
 		over(true, "labels."+k, func() { r.Labels[k] = v })
 	}

@@ -24,6 +24,8 @@ type Cluster struct {
 	Connect     time.Duration
 	Ready       time.Duration
 	Hosts       []ResolvedHost // in the file's order
+	// Checks tune what rules find of the cluster as a whole, by rule.
+	Checks map[string]Check
 	// From tells for each cluster setting, by its path below spec
 	// ("network.podCIDR"), where its value came from: "spec" or "kforge".
 	From map[string]string
@@ -46,9 +48,10 @@ type ResolvedHost struct {
 	Labels       map[string]string
 	Taints       []Taint
 	Reserved     Reserved
+	Checks       map[string]Check // by rule; never changed once made
 	// From tells for each setting's JSON name where its value came from:
-	// "host", "class gpu", "defaults", "spec" or "kforge". Labels and reserved
-	// resources have one each: "labels.disk", "reserved.cpu".
+	// "host", "class gpu", "defaults", "spec" or "kforge". Labels, reserved
+	// resources and checks have one each: "labels.disk", "reserved.cpu".
 	From map[string]string
 }
 

@@ -60,6 +60,7 @@ func (c *Cluster) Show() View {
 		{Name: "artifacts.mirror", Value: c.Mirror},
 		{Name: "timeouts.connect", Value: durationText(c.Connect)}, {Name: "timeouts.ready", Value: durationText(c.Ready)},
 	}
+	values = append(values, showChecks(c.Checks)...)
 	v.Settings = known(values, c.From)
 	for _, h := range c.Hosts {
 		v.Hosts = append(v.Hosts, HostView{Name: h.Name, Settings: h.show()})
@@ -87,7 +88,35 @@ func (h ResolvedHost) show() []Setting {
 	}
 	values = append(values, Setting{Name: "taints", Value: taints},
 		Setting{Name: "reserved.cpu", Value: h.Reserved.CPU}, Setting{Name: "reserved.memory", Value: h.Reserved.Memory})
+	values = append(values, showChecks(h.Checks)...)
 	return known(values, h.From)
+}
+
+func showChecks(checks map[string]Check) []Setting {
+	var out []Setting
+	for _, rule := range slices.Sorted(maps.Keys(checks)) {
+		out = append(out, Setting{Name: "checks." + rule, Value: checks[rule].String()})
+	}
+	return out
+}
+
+// String gives the check as "off (known, bought in 2014)" or "warn 1s, fail 2s".
+func (c Check) String() string {
+	var parts []string
+	if c.Severity != "" {
+		parts = append(parts, c.Severity)
+	}
+	if c.Warn != 0 {
+		parts = append(parts, "warn "+c.Warn.String())
+	}
+	if c.Fail != 0 {
+		parts = append(parts, "fail "+c.Fail.String())
+	}
+	text := strings.Join(parts, ", ")
+	if c.Reason != "" {
+		text = strings.TrimSpace(text + " (" + c.Reason + ")")
+	}
+	return text
 }
 
 // known keeps the settings that have an origin.

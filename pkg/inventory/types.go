@@ -46,6 +46,10 @@ type Spec struct {
 	DNS        DNS        `json:"dns,omitzero"`
 	Artifacts  Artifacts  `json:"artifacts,omitzero"`
 	Timeouts   Timeouts   `json:"timeouts,omitzero"`
+	// Checks tune rules of `kforge check` by their names, for all hosts and for
+	// what concerns no single one; those of defaults, classes and hosts go over
+	// them, rule by rule.
+	Checks map[string]Check `json:"checks,omitempty"`
 	// Defaults hold for every host.
 	Defaults HostSettings `json:"defaults,omitzero"`
 	// Classes are kinds of hardware by name; a host that names one gets its
@@ -176,6 +180,20 @@ type HostSettings struct {
 	// Taints of the node, given at join; the nearest list wins as a whole.
 	Taints   []Taint  `json:"taints,omitempty"`
 	Reserved Reserved `json:"reserved,omitzero"`
+	// Checks tune rules of `kforge check` by their names; see docs/check.md.
+	Checks map[string]Check `json:"checks,omitempty"`
+}
+
+// Check tunes one rule. The nearest one to a host wins as a whole.
+type Check struct {
+	// Severity of all that the rule finds; off leaves it out of the count.
+	Severity string `json:"severity,omitempty" jsonschema:"enum=off,enum=warning,enum=error"`
+	// Reason why it is waived, shown in every report: needed for off and warning.
+	Reason string `json:"reason,omitempty"`
+	// Warn is the limit of a warning, for rules that have limits.
+	Warn Duration `json:"warn,omitempty"`
+	// Fail is the limit of an error, for rules that have limits.
+	Fail Duration `json:"fail,omitempty"`
 }
 
 // Taint is a node taint given at join.

@@ -67,7 +67,6 @@ func (h *host) links() []facts.Interface {
 // not tell its speed, or tells -1.
 func (h *host) describe(i *facts.Interface) {
 	dir := "/sys/class/net/" + i.Name
-	i.SpeedMbit = max(0, h.number(dir+"/speed"))
 	if link, err := os.Readlink(h.path(dir + "/master")); err == nil {
 		i.Master = filepath.Base(link)
 	}
@@ -93,6 +92,9 @@ func (h *host) describe(i *facts.Interface) {
 		i.Kind = "tun"
 	case h.number(dir+"/iflink") != h.number(dir+"/ifindex") && h.number(dir+"/iflink") != 0:
 		i.Kind = "veth" // vlan and macvlan name themselves
+	}
+	if i.Kind == "nic" || i.Kind == "bond" { // others make one up
+		i.SpeedMbit = max(0, h.number(dir+"/speed"))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"kforge.dev/kforge/e2e/lab/proc"
@@ -43,6 +44,18 @@ var hostRoot = rootfs{
 		"systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer",
 		"rm -rf /var/cache/apt/* /var/lib/apt/lists/*",
 	},
+}
+
+// vmRoot is the same server with what a machine has and a container has not: a device manager, tools for disks, swap on zram.
+var vmRoot = rootfs{
+	Name: "vm-root", Variant: hostRoot.Variant, Suite: hostRoot.Suite,
+	Packages: append(slices.Clone(hostRoot.Packages), "udev", "fdisk", "lvm2", "systemd-zram-generator"),
+	Commands: append(slices.Clone(hostRoot.Commands),
+		// Swap on zram comes from a fault, not from the package.
+		"rm -f /etc/systemd/zram-generator.conf /usr/lib/systemd/zram-generator.conf",
+		"systemctl enable systemd-networkd",
+		"systemctl mask systemd-networkd-wait-online",
+	),
 }
 
 // hostInit makes a container fit for systemd, which then takes over as process 1.

@@ -3,7 +3,10 @@ package host
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
+	"net"
+	"strconv"
 	"strings"
 
 	"kforge.dev/kforge/e2e/lab/proc"
@@ -64,11 +67,60 @@ func ensureNetwork(ctx context.Context) error {
 	return err
 }
 
-// put writes files into a container that need not run. Paths are absolute.
-func put(ctx context.Context, name string, files []file) error {
+// docked is a host's container.
+type docked struct {
+	name string // of the host
+}
+
+func (d docked) Stream(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer, argv ...string) error {
+	args := append([]string{"docker", "exec", "--interactive", container(d.name)}, argv...)
+	return proc.Command{Args: args, Stdin: stdin, Stdout: stdout, Stderr: stderr}.Run(ctx)
+}
+
+func (d docked) Running(ctx context.Context) (bool, error) {
+	out, err := docker(ctx, "inspect", "--format", "{{.State.Running}}", container(d.name))
+	return out == "true", err
+}
+
+func (d docked) Kill(ctx context.Context) error {
+	_, err := docker(ctx, "kill", container(d.name))
+	return err
+}
+
+func (d docked) Start(ctx context.Context) error {
+	_, err := docker(ctx, "start", container(d.name))
+	return err
+}
+
+func (d docked) Reboot(ctx context.Context) error {
+	_, err := docker(ctx, "restart", container(d.name))
+	return err
+}
+
+// Cable keeps the host's interface and address and lets it see the carrier go, which disconnecting it from Docker's network would
+// not: it would come back with another interface name.
+func (d docked) Cable(ctx context.Context, state string) error {
+	var out bytes.Buffer
+	if err := d.Stream(ctx, nil, &out, nil, "cat", "/sys/class/net/eth0/iflink"); err != nil {
+		return err
+	}
+	index, err := strconv.Atoi(strings.TrimSpace(out.String()))
+	if err != nil {
+		return fmt.Errorf("reading the index of the link: %w", err)
+	}
+	link, err := net.InterfaceByIndex(index)
+	if err != nil {
+		return fmt.Errorf("finding the machine's end of the link: %w", err)
+	}
+	return proc.Run(ctx, "ip", "link", "set", "dev", link.Name, state)
+}
+
+func (d docked) Put(ctx context.Context, files []File) error {
 	var archive bytes.Buffer
 	if err := writeTar(&archive, files); err != nil {
 		return err
 	}
-	return dockerIn(ctx, &archive, "cp", "-", container(name)+":/")
+	return dockerIn(ctx, &archive, "cp", "-", container(d.name)+":/")
 }
+
+func (docked) OwnKernel() bool { return false }

@@ -3,12 +3,8 @@ package host
 import (
 	"context"
 	"fmt"
-	"net"
 	"sort"
-	"strconv"
 	"strings"
-
-	"kforge.dev/kforge/e2e/lab/proc"
 )
 
 // Fault is something that goes wrong on hosts.
@@ -31,23 +27,25 @@ const (
 type fault struct {
 	breakIt func(ctx context.Context, h *Host) error
 	heal    func(ctx context.Context, h *Host) error
+	// ownKernel says that it is for virtual machines only: in a container it would break this machine.
+	ownKernel bool
 }
 
 func scripts(breakIt, heal string) fault {
 	return fault{
-		func(ctx context.Context, h *Host) error { return h.script(ctx, breakIt) },
-		func(ctx context.Context, h *Host) error { return h.script(ctx, heal) },
+		breakIt: func(ctx context.Context, h *Host) error { return h.script(ctx, breakIt) },
+		heal:    func(ctx context.Context, h *Host) error { return h.script(ctx, heal) },
 	}
 }
 
 var faults = map[Fault]fault{
 	Power: {
-		func(ctx context.Context, h *Host) error { return h.Kill(ctx) },
-		func(ctx context.Context, h *Host) error { return h.Start(ctx) },
+		breakIt: func(ctx context.Context, h *Host) error { return h.Kill(ctx) },
+		heal:    func(ctx context.Context, h *Host) error { return h.Start(ctx) },
 	},
 	Net: {
-		func(ctx context.Context, h *Host) error { return h.cable(ctx, "down") },
-		func(ctx context.Context, h *Host) error { return h.cable(ctx, "up") },
+		breakIt: func(ctx context.Context, h *Host) error { return h.machine.Cable(ctx, "down") },
+		heal:    func(ctx context.Context, h *Host) error { return h.machine.Cable(ctx, "up") },
 	},
 	Disk: scripts(
 		`mkdir -p /var/lib/kforge
@@ -63,16 +61,16 @@ var faults = map[Fault]fault{
 	Sudo: scripts(`mv /etc/sudoers.d/kforge /etc/sudoers.d/kforge.off`, `mv /etc/sudoers.d/kforge.off /etc/sudoers.d/kforge`),
 	SSHD: scripts(`systemctl stop ssh`, `systemctl start ssh`),
 	HostKey: {
-		func(ctx context.Context, h *Host) error {
+		breakIt: func(ctx context.Context, h *Host) error {
 			return h.script(ctx, `rm -f /etc/ssh/ssh_host_ed25519_key*; ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
 				systemctl restart ssh`)
 		},
-		func(ctx context.Context, h *Host) error {
+		heal: func(ctx context.Context, h *Host) error {
 			key, err := ensureKey(h.lab.hostKeyFile(h.Name), h.Name)
 			if err != nil {
 				return err
 			}
-			if err := put(ctx, h.Name, hostKeyFiles(key)); err != nil {
+			if err := h.machine.Put(ctx, hostKeyFiles(key)); err != nil {
 				return err
 			}
 			return h.script(ctx, `systemctl restart ssh`)
@@ -110,24 +108,6 @@ var faults = map[Fault]fault{
 		systemctl daemon-reload`),
 }
 
-// cable sets the machine's end of the host's network link up or down. The host keeps its interface and address and sees the
-// carrier go, which disconnecting it from Docker's network would not give: it would come back with another interface name.
-func (h *Host) cable(ctx context.Context, state string) error {
-	out, err := h.Exec(ctx, "cat", "/sys/class/net/eth0/iflink")
-	if err != nil {
-		return err
-	}
-	index, err := strconv.Atoi(strings.TrimSpace(out))
-	if err != nil {
-		return fmt.Errorf("reading the index of the link: %w", err)
-	}
-	link, err := net.InterfaceByIndex(index)
-	if err != nil {
-		return fmt.Errorf("finding the machine's end of the link: %w", err)
-	}
-	return proc.Run(ctx, "ip", "link", "set", "dev", link.Name, state)
-}
-
 // Faults lists the names of all faults.
 func Faults() []string {
 	var names []string
@@ -152,6 +132,9 @@ func (h *Host) fault(verb string, f Fault, do func(fault) error) error {
 	known, ok := faults[f]
 	if !ok {
 		return fmt.Errorf("%s %s: unknown fault %q (known: %s)", verb, h.Name, f, strings.Join(Faults(), " "))
+	}
+	if known.ownKernel && !h.machine.OwnKernel() {
+		return fmt.Errorf("%s %s: %s needs a host with a kernel of its own (lab vm up)", verb, h.Name, f)
 	}
 	if err := do(known); err != nil {
 		return fmt.Errorf("%s %s of %s: %w", verb, f, h.Name, err)

@@ -25,6 +25,27 @@ type Host struct {
 	Name    string // n1, also its host name
 	Address string // IPv4
 	lab     *Lab
+	machine Machine
+}
+
+// Machine is what a host is made of, handled from outside of it.
+type Machine interface {
+	// Stream runs argv as root with the given streams, any of which may be nil, around the host's sshd.
+	Stream(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer, argv ...string) error
+	Running(ctx context.Context) (bool, error)
+	Kill(ctx context.Context) error   // cuts the power
+	Start(ctx context.Context) error  // powers on, and does not wait for the system
+	Reboot(ctx context.Context) error // returns when the system that ran is gone
+	// Cable sets the other end of the host's network link "up" or "down".
+	Cable(ctx context.Context, state string) error
+	Put(ctx context.Context, files []File) error
+	// OwnKernel tells whether the host has a clock, swap, modules and disks of its own.
+	OwnKernel() bool
+}
+
+// New is a host made of m.
+func New(l *Lab, name, address string, m Machine) *Host {
+	return &Host{Name: name, Address: address, lab: l, machine: m}
 }
 
 // Exec runs argv as root on the host and returns its stdout. It goes around SSH, so that it works on a host whose sshd does not.
@@ -36,8 +57,7 @@ func (h *Host) Exec(ctx context.Context, argv ...string) (string, error) {
 
 // Stream runs argv as root on the host with the given streams, any of which may be nil.
 func (h *Host) Stream(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer, argv ...string) error {
-	args := append([]string{"docker", "exec", "--interactive", container(h.Name)}, argv...)
-	return proc.Command{Args: args, Stdin: stdin, Stdout: stdout, Stderr: stderr}.Run(ctx)
+	return h.machine.Stream(ctx, stdin, stdout, stderr, argv...)
 }
 
 // script runs a shell script as root on the host.
@@ -48,20 +68,26 @@ func (h *Host) script(ctx context.Context, text string) error {
 
 // Running tells whether the host is up.
 func (h *Host) Running(ctx context.Context) (bool, error) {
-	out, err := docker(ctx, "inspect", "--format", "{{.State.Running}}", container(h.Name))
-	return out == "true", err
+	return h.machine.Running(ctx)
 }
 
 // Kill cuts the host's power.
 func (h *Host) Kill(ctx context.Context) error {
-	_, err := docker(ctx, "kill", container(h.Name))
-	return err
+	return h.machine.Kill(ctx)
 }
 
 // Start powers a host on and waits until it answers over SSH.
 func (h *Host) Start(ctx context.Context) error {
-	if _, err := docker(ctx, "start", container(h.Name)); err != nil {
+	if err := h.machine.Start(ctx); err != nil {
 		return err
+	}
+	return h.WaitSSH(ctx, bootTime)
+}
+
+// Reboot shuts the system down, starts it again and waits until it answers over SSH.
+func (h *Host) Reboot(ctx context.Context) error {
+	if err := h.machine.Reboot(ctx); err != nil {
+		return fmt.Errorf("rebooting %s: %w", h.Name, err)
 	}
 	return h.WaitSSH(ctx, bootTime)
 }
@@ -95,7 +121,7 @@ func (h *Host) ensure(ctx context.Context, image string) error {
 		if _, err := docker(ctx, createArgs(h.Name, h.Address, image, owner)...); err != nil {
 			return err
 		}
-		if err := put(ctx, h.Name, identity(hostKey, login)); err != nil {
+		if err := h.machine.Put(ctx, identity(hostKey, login)); err != nil {
 			return errors.Join(err, h.remove(context.WithoutCancel(ctx)))
 		}
 	}
@@ -128,6 +154,11 @@ func (h *Host) remove(ctx context.Context) error {
 
 // Dial logs in over SSH as user, with the lab's key, to the host key the lab gave the host.
 func (h *Host) Dial(ctx context.Context, user string) (*ssh.Client, error) {
+	return h.DialPort(ctx, user, "22")
+}
+
+// DialPort is Dial to an sshd on another port.
+func (h *Host) DialPort(ctx context.Context, user, port string) (*ssh.Client, error) {
 	private, err := os.ReadFile(h.lab.KeyFile())
 	if err != nil {
 		return nil, fmt.Errorf("reading the lab's key: %w", err)
@@ -144,7 +175,7 @@ func (h *Host) Dial(ctx context.Context, user string) (*ssh.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the key of %s: %w", h.Name, err)
 	}
-	target := net.JoinHostPort(h.Address, "22")
+	target := net.JoinHostPort(h.Address, port)
 	conn, err := (&net.Dialer{Timeout: 2 * time.Second}).DialContext(ctx, "tcp", target)
 	if err != nil {
 		return nil, fmt.Errorf("dialling %s: %w", h.Name, err)
@@ -212,6 +243,9 @@ func ExitCode(err error) int {
 	}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return exit.ExitCode()
+	}
+	if exit, ok := errors.AsType[*ssh.ExitError](err); ok {
+		return exit.ExitStatus()
 	}
 	return -1
 }

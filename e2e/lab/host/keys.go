@@ -66,15 +66,15 @@ func makeKey(path, comment string) (keyPair, error) {
 	return pair, nil
 }
 
-// file is something to put into a host.
-type file struct {
+// File is something to put into a host.
+type File struct {
 	Path    string // absolute; a trailing slash makes a directory
 	Mode    int64
 	Owner   int // user and group
 	Content []byte
 }
 
-func writeTar(w io.Writer, files []file) error {
+func writeTar(w io.Writer, files []File) error {
 	t := tar.NewWriter(w)
 	for _, f := range files {
 		header := &tar.Header{Name: strings.TrimPrefix(f.Path, "/"), Mode: f.Mode, Uid: f.Owner, Gid: f.Owner, Size: int64(len(f.Content))}
@@ -104,19 +104,19 @@ var users = []struct {
 }
 
 // identity is what makes a host this host: its keys, and who may log in.
-func identity(host, login keyPair) []file {
+func identity(host, login keyPair) []File {
 	files := hostKeyFiles(host)
 	for _, u := range users {
 		files = append(files,
-			file{Path: u.Home + "/.ssh/", Mode: 0o700, Owner: u.ID},
-			file{Path: u.Home + "/.ssh/authorized_keys", Mode: 0o600, Owner: u.ID, Content: login.Public},
+			File{Path: u.Home + "/.ssh/", Mode: 0o700, Owner: u.ID},
+			File{Path: u.Home + "/.ssh/authorized_keys", Mode: 0o600, Owner: u.ID, Content: login.Public},
 		)
 	}
 	return files
 }
 
-func hostKeyFiles(host keyPair) []file {
-	return []file{
+func hostKeyFiles(host keyPair) []File {
+	return []File{
 		{Path: "/etc/ssh/ssh_host_ed25519_key", Mode: 0o600, Content: host.Private},
 		{Path: "/etc/ssh/ssh_host_ed25519_key.pub", Mode: 0o644, Content: host.Public},
 	}

@@ -25,8 +25,8 @@ const (
 	label     = "kforge.lab=1"
 	nameLabel = "kforge.lab.host"
 	keysLabel = "kforge.lab.keys" // which lab made it: a digest of its public keys
-	maxHosts  = 200
-	bootTime  = 90 * time.Second // far above the usual 2 s: many hosts may share few cores
+	maxHosts  = 20                // n20 is at 10.88.17.30, and virtual machines begin at .31
+	bootTime  = 90 * time.Second  // far above the usual 2 s: many hosts may share few cores
 )
 
 // Lab is the hosts of this machine. There is one lab per machine, since its network is fixed.
@@ -46,6 +46,12 @@ func container(name string) string { return network + "-" + name }
 // address of the i-th host, from 1: 10.88.17.11 for the first.
 func address(i int) string { return fmt.Sprintf("10.88.17.%d", 10+i) }
 
+// docked is the i-th host made of a container.
+func (l *Lab) docked(i int) *Host {
+	name := fmt.Sprintf("n%d", i)
+	return New(l, name, address(i), docked{name})
+}
+
 // KeyFile is the private key that all users of all hosts accept.
 func (l *Lab) KeyFile() string { return filepath.Join(l.State, "id_ed25519") }
 
@@ -57,6 +63,15 @@ func (l *Lab) SSHConfigFile() string { return filepath.Join(l.State, "ssh_config
 
 func (l *Lab) hostKeyFile(name string) string {
 	return filepath.Join(l.State, "hosts", name, "ssh_host_ed25519_key")
+}
+
+// Bridge is the name of the network interface of this machine that joins the hosts.
+func (l *Lab) Bridge(ctx context.Context) (string, error) {
+	name, err := docker(ctx, "network", "inspect", "--format", `{{index .Options "com.docker.network.bridge.name"}}`, network)
+	if err == nil && name == "" {
+		err = fmt.Errorf("finding the bridge: docker network %s names none", network)
+	}
+	return name, err
 }
 
 // EnsureNetwork makes the hosts' network, so that Gateway is an address of this machine.
@@ -73,7 +88,7 @@ func (l *Lab) Up(ctx context.Context, root Root, n int) ([]*Host, error) {
 	}
 	var hosts []*Host
 	for i := 1; i <= n; i++ {
-		hosts = append(hosts, &Host{Name: fmt.Sprintf("n%d", i), Address: address(i), lab: l})
+		hosts = append(hosts, l.docked(i))
 	}
 	if err := l.create(ctx, root, hosts); err != nil {
 		return nil, err
@@ -141,7 +156,7 @@ func (l *Lab) Hosts(ctx context.Context) ([]*Host, error) {
 		if _, err := fmt.Sscanf(name, "n%d", &i); err != nil {
 			return nil, fmt.Errorf("listing hosts: %q is not a host name of the lab", name)
 		}
-		hosts = append(hosts, &Host{Name: name, Address: address(i), lab: l})
+		hosts = append(hosts, l.docked(i))
 	}
 	sort.Slice(hosts, func(a, b int) bool {
 		return netip.MustParseAddr(hosts[a].Address).Less(netip.MustParseAddr(hosts[b].Address))
@@ -206,32 +221,6 @@ func (l *Lab) Down(ctx context.Context) error {
 		if err := os.RemoveAll(path); err != nil {
 			return fmt.Errorf("removing keys: %w", err)
 		}
-	}
-	return nil
-}
-
-// writeAccess writes known_hosts and ssh_config for the hosts that exist.
-func (l *Lab) writeAccess(ctx context.Context) error {
-	hosts, err := l.Hosts(ctx)
-	if err != nil {
-		return err
-	}
-	var known, config strings.Builder
-	for _, h := range hosts {
-		key, err := ensureKey(l.hostKeyFile(h.Name), h.Name)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(&known, "%s,%s %s", h.Address, h.Name, key.Public)
-		fmt.Fprintf(&config, "Host %s\n\tHostName %s\n\n", h.Name, h.Address)
-	}
-	fmt.Fprintf(&config, "Host *\n\tUser root\n\tIdentityFile %s\n\tIdentitiesOnly yes\n\tUserKnownHostsFile %s\n\tStrictHostKeyChecking yes\n",
-		l.KeyFile(), l.KnownHostsFile())
-	if err := os.WriteFile(l.KnownHostsFile(), []byte(known.String()), 0o644); err != nil {
-		return fmt.Errorf("writing known_hosts: %w", err)
-	}
-	if err := os.WriteFile(l.SSHConfigFile(), []byte(config.String()), 0o644); err != nil {
-		return fmt.Errorf("writing ssh_config: %w", err)
 	}
 	return nil
 }

@@ -240,12 +240,22 @@ func (l *faultLab) damagedBundle(ctx context.Context, t *testing.T) {
 	}
 	refused("cut short")
 
+	// A bundle that is not finished leaves nothing behind.
+	cache := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", cache)
+	half := l.terminal(ctx, t, "bundle", "create", filepath.Join(dir, "half.bundle"), "-i", l.inventory)
+	half.expect(ctx, t, "fetched ")
+	half.press(t, "\x03")
+	if code, _ := half.wait(t); code != 130 || !strings.Contains(half.screen(), "run the same command again") {
+		t.Errorf("ctrl-c ended bundle create with %d:\n%s", code, half.screen())
+	}
+
 	// The lab's mirror has artifacts of one architecture.
 	r := l.run(ctx, t, "bundle", "create", filepath.Join(dir, "arm64.bundle"), "-i", l.inventory, "--arch", "arm64")
 	if r.code != 1 || !strings.Contains(r.stderr, "arm64") {
 		t.Errorf("bundle create --arch arm64 ended with %d:\n%s", r.code, r.stderr)
 	}
-	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 { // the damaged one
 		t.Errorf("beside the bundle: %v, %v", entries, err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -37,6 +38,7 @@ type app struct {
 	stateDir  string
 
 	stop  chan struct{} // closed by the first interrupt
+	hosts atomic.Bool   // the command works on hosts: what runs there is let end
 	ended *ending       // what a run's renderers have shown at its end; nil without a run
 }
 
@@ -127,8 +129,8 @@ func (a *app) inventoryPath(args []string) (string, error) {
 	return "inventory.yaml", nil
 }
 
-// watchInterrupts makes the first Ctrl-C stop new work, the second cancel what
-// runs, and the third end at once. It returns a function that ends the watch.
+// watchInterrupts makes Ctrl-C end a command. It returns a function that ends
+// the watch.
 func (a *app) watchInterrupts(cancel context.CancelCauseFunc) func() {
 	ch := make(chan os.Signal, 3)
 	signal.Notify(ch, os.Interrupt, syscall.SIGTERM)
@@ -136,28 +138,40 @@ func (a *app) watchInterrupts(cancel context.CancelCauseFunc) func() {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		for n := 1; ; n++ {
-			select {
-			case <-done:
-				return
-			case <-ch:
-			}
-			switch n {
-			case 1:
-				fmt.Fprintln(a.streams.Err, "\ninterrupted: nothing new starts; what runs on hosts may end (again to cancel it)")
-				close(a.stop)
-			case 2:
-				fmt.Fprintln(a.streams.Err, "\ninterrupted twice: cancelling what runs on hosts (again to leave at once)")
-				cancel(diag.New(diag.Canceled, "", "interrupted").WithHint("run the same command again: it goes on from what it finds"))
-			default:
-				os.Exit(130)
-			}
-		}
+		a.interrupts(ch, done, cancel, os.Exit)
 	}()
 	return func() {
 		signal.Stop(ch)
 		close(done)
 		<-ended
+	}
+}
+
+// interrupts lets the first Ctrl-C stop new work, the second cancel what runs,
+// and the third end at once. A command that does not work on hosts has nothing
+// that should be let end: the first one cancels it.
+func (a *app) interrupts(ch <-chan os.Signal, done <-chan struct{}, cancel context.CancelCauseFunc, exit func(int)) {
+	stopped := diag.New(diag.Canceled, "", "interrupted").WithHint("run the same command again: it goes on from what it finds")
+	for n := 1; ; n++ {
+		select {
+		case <-done:
+			return
+		case <-ch:
+		}
+		switch {
+		case n == 1 && a.hosts.Load():
+			fmt.Fprintln(a.streams.Err, "\ninterrupted: nothing new starts; what runs on hosts may end (again to cancel it)")
+			close(a.stop)
+		case n == 1:
+			close(a.stop)
+			cancel(stopped)
+		case n == 2 && a.hosts.Load():
+			fmt.Fprintln(a.streams.Err, "\ninterrupted twice: cancelling what runs on hosts (again to leave at once)")
+			cancel(stopped)
+		default:
+			exit(ExitInterrupted)
+			return
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"testing"
 
@@ -21,5 +22,32 @@ func TestInterruptAtTheQuestionIsNoAnswer(t *testing.T) {
 	yes, err := a.confirm(t.Context(), ui.PlanView{})
 	if yes || diag.KindOf(err) != diag.Canceled || ExitCode(err) != ExitInterrupted {
 		t.Errorf("confirm = %v, %v with exit code %d, want an interruption", yes, err, ExitCode(err))
+	}
+}
+
+func TestInterruptsByTheirNumber(t *testing.T) {
+	t.Parallel()
+	for _, onHosts := range []bool{true, false} {
+		a := &app{streams: Streams{Err: &bytes.Buffer{}}, stop: make(chan struct{})}
+		a.hosts.Store(onHosts)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		ch, left := make(chan os.Signal), make(chan int, 1)
+		go a.interrupts(ch, nil, cancel, func(code int) { left <- code })
+		ch <- os.Interrupt
+		<-a.stop
+		if onHosts {
+			if ctx.Err() != nil {
+				t.Error("the first ctrl-c cancelled what runs on hosts")
+			}
+			ch <- os.Interrupt
+		}
+		<-ctx.Done()
+		if got := ExitCode(context.Cause(ctx)); got != ExitInterrupted {
+			t.Errorf("on hosts %t: %v has exit code %d", onHosts, context.Cause(ctx), got)
+		}
+		ch <- os.Interrupt
+		if got := <-left; got != ExitInterrupted {
+			t.Errorf("on hosts %t: left with %d", onHosts, got)
+		}
 	}
 }

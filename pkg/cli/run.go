@@ -26,12 +26,23 @@ type clusterFlags struct {
 	output  string
 	askSudo bool
 	yes     bool
+
+	limit, skip []string
+	maxFailures int
+	parallel    map[string]int
 }
 
 func (f *clusterFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.bundle, "bundle", "", "take all artifacts from this `file` (see kforge bundle create); nothing is fetched")
 	c.Flags().StringVarP(&f.output, "output", "o", "text", "`format`: text or json")
 	c.Flags().BoolVar(&f.askSudo, "ask-sudo-password", false, "ask for the login users' sudo password")
+}
+
+// addScope adds the flags that choose hosts and bound the work on them.
+func (f *clusterFlags) addScope(c *cobra.Command) {
+	c.Flags().StringSliceVar(&f.limit, "limit", nil, "only these `hosts`: names, patterns (n*), class:NAME, role:NAME")
+	c.Flags().StringSliceVar(&f.skip, "skip", nil, "all but these `hosts`, named as for --limit")
+	c.Flags().StringToIntVar(&f.parallel, "parallel", nil, "how many at a time, by kind of work: `KIND=N` of dial, upload, import, join")
 }
 
 func (a *app) apply() *cobra.Command {
@@ -52,7 +63,9 @@ The admin's kubeconfig is written beside the inventory.`,
 		},
 	}
 	f.add(c)
+	f.addScope(c)
 	c.Flags().BoolVarP(&f.yes, "yes", "y", false, "do not ask")
+	c.Flags().IntVar(&f.maxFailures, "max-failures", 0, "start nothing new once this `number` of hosts failed; 0 is no limit")
 	return c
 }
 
@@ -94,6 +107,7 @@ with the differences of files. Hosts are not changed: the agent refuses to.`,
 		},
 	}
 	f.add(c)
+	f.addScope(c)
 	c.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 when there are changes")
 	return c
 }
@@ -108,7 +122,6 @@ func (a *app) env(f *clusterFlags, args []string) (*run.Env, run.Options, error)
 	if err != nil {
 		return nil, run.Options{}, err
 	}
-	a.hosts.Store(true)
 	env := &run.Env{Version: version.Version, Agents: agents(), StateDir: a.stateDir, Stop: a.stop, UseAgent: true}
 	if home, err := os.UserHomeDir(); err == nil {
 		env.SSHConfig = filepath.Join(home, ".ssh", "config")
@@ -160,7 +173,10 @@ func (a *app) env(f *clusterFlags, args []string) (*run.Env, run.Options, error)
 		return nil, run.Options{}, diag.New(diag.Consent, "", "--ask-sudo-password needs a terminal").
 			WithHint("allow sudo without a password on the hosts, or log in as root")
 	}
-	return env, run.Options{Inventory: path, Bundle: f.bundle, Yes: f.yes}, nil
+	return env, run.Options{
+		Inventory: path, Bundle: f.bundle, Yes: f.yes,
+		Limit: f.limit, Skip: f.skip, MaxFailures: f.maxFailures, Parallel: f.parallel,
+	}, nil
 }
 
 // errStopped is the answer of somebody who pressed Ctrl-C at a question.

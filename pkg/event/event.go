@@ -90,6 +90,8 @@ type SummaryData struct {
 	Skipped     int `json:"skipped"`     // hosts whose steps were skipped because of others
 	Mutating    int `json:"mutating"`    // mutating requests sent
 
+	NotAsked []string `json:"notAsked,omitempty"` // hosts that the run was not about
+
 	Results    []HostResult       `json:"results,omitempty"`
 	Phases     map[string]float64 `json:"phases,omitempty"` // seconds of wall time by phase
 	Kubeconfig string             `json:"kubeconfig,omitempty"`

@@ -26,7 +26,14 @@ func Apply(ctx context.Context, e *Env, o Options) error {
 		return err
 	}
 	defer s.close()
-	return s.finish(s.apply(ctx))
+	ctx, s.cancel = context.WithCancelCause(ctx)
+	defer s.cancel(nil)
+	err = s.apply(ctx)
+	if lost := context.Cause(ctx); diag.KindOf(lost) == diag.Locked {
+		err = lost // what broke off because of it says less
+	}
+	s.unlockCluster()
+	return s.finish(err)
 }
 
 func (s *session) apply(ctx context.Context) error {
@@ -41,8 +48,8 @@ func (s *session) apply(ctx context.Context) error {
 		return err
 	}
 	s.result = engine.Run(ctx, engine.Config{
-		Graph: g, Limits: limits, Executor: s.executor, Sink: s.sink, Stop: s.env.Stop,
-		Hosts: hostNames(s.cluster), Unreachable: s.left,
+		Graph: g, Limits: s.limits(), Executor: s.executor, Sink: s.sink, Stop: s.env.Stop, Backoff: s.env.Backoff,
+		Hosts: s.asked(), Unreachable: s.left,
 	})
 	if err := s.result.Err(); err != nil {
 		return err
@@ -86,11 +93,6 @@ func (s *session) beforeSteps(ctx context.Context, work func(context.Context) er
 	return err
 }
 
-// limits of work at a time, over all hosts. Imports are bound by each host's
-// own disk and CPU, joins by the API server and its etcd: a join is a dozen
-// requests and one certificate, so dozens at a time do no harm.
-var limits = graph.Limits{Class: map[string]int{"join": 32, "init": 1}}
-
 // consent shows the plan and asks, unless the user said yes before or there is
 // nothing to agree to.
 func (s *session) consent(ctx context.Context) error {
@@ -114,7 +116,8 @@ func (s *session) consent(ctx context.Context) error {
 // kubeconfig writes the admin's kubeconfig beside the inventory, readable by
 // its owner only.
 func (s *session) kubeconfig(ctx context.Context) error {
-	if len(s.cluster.ControlPlanes()) == 0 {
+	planes := s.cluster.ControlPlanes()
+	if len(planes) == 0 || s.scope.skipped[planes[0].Name] && !s.hasCluster() {
 		return nil
 	}
 	conf, err := s.fleet.adminConf(ctx)
@@ -135,9 +138,9 @@ func (s *session) kubeconfig(ctx context.Context) error {
 
 // leftResults tells of the hosts that were left out, when no steps were run.
 func (s *session) leftResults() (out []event.HostResult) {
-	for _, h := range s.cluster.Hosts {
-		if err := s.left[h.Name]; err != nil {
-			out = append(out, event.HostResult{Host: h.Name, Status: event.Unreachable, Error: diag.From(err)})
+	for _, name := range s.asked() {
+		if err := s.left[name]; err != nil {
+			out = append(out, event.HostResult{Host: name, Status: event.Unreachable, Error: diag.From(err)})
 		}
 	}
 	return out
@@ -167,6 +170,7 @@ func (s *session) finish(err error) error {
 	if s.fleet != nil {
 		d.Mutating = s.fleet.mutating()
 	}
+	d.NotAsked = s.scope.notAsked(s.cluster)
 	d.Kubeconfig, d.Log = s.kubeconfigPath, s.journal.LogPath()
 	if err == nil && s.kubeconfigPath != "" {
 		d.Next = []string{

@@ -29,6 +29,8 @@ type Env struct {
 	Renderers []ui.Renderer
 	// Stop, when closed, lets running steps end and starts no more.
 	Stop <-chan struct{}
+	// Backoff is the pause before a step's attempt n+1; nil for the engine's own.
+	Backoff func(n int) time.Duration
 
 	// Confirm shows a plan and asks for a yes. nil: there is nobody to ask.
 	Confirm func(ctx context.Context, p ui.PlanView) (bool, error)
@@ -44,6 +46,13 @@ type Options struct {
 	// Bundle is an archive that holds all artifacts; "" fetches them.
 	Bundle string
 	Yes    bool // consent was given
+	// Limit and Skip choose hosts, see inventory.Cluster.Select.
+	Limit, Skip []string
+	// MaxFailures: once so many steps failed, nothing new starts. 0 is no limit.
+	MaxFailures int
+	// Parallel bounds what is done at one time by kind of work: dial, upload,
+	// import, join.
+	Parallel map[string]int
 }
 
 // holder is how this run names itself to whoever finds a lock.

@@ -31,6 +31,7 @@ type executor struct {
 	// steps on their host: they are not observed again, since the host's lock
 	// has been held all the while.
 	settled map[string]bool
+	uploads slots // of files, over all hosts
 
 	mu     sync.Mutex
 	values map[string]string
@@ -158,6 +159,10 @@ func (x *executor) applyOn(ctx context.Context, h *host.Host, resources []spec.R
 }
 
 func (x *executor) put(ctx context.Context, h *host.Host, b spec.Blob, sink event.Sink) error {
+	if err := x.uploads.take(ctx.Done()); err != nil {
+		return err
+	}
+	defer x.uploads.give()
 	content, err := x.store.Open(b.Digest)
 	if err != nil {
 		return err

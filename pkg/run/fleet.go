@@ -18,12 +18,11 @@ import (
 	"kforge.dev/kforge/pkg/wire"
 )
 
-// maxDials bounds handshakes at a time: they cost CPU on the admin's machine.
-const maxDials = 64
-
 // fleet is the hosts of an inventory, connected.
 type fleet struct {
 	cluster *inventory.Cluster
+	contact []inventory.ResolvedHost // to be reached
+	dials   int                      // at one time
 	dialer  *ssh.Dialer
 	agents  *agentbin.Set
 	options host.Options
@@ -54,7 +53,7 @@ func newFleet(e *Env, c *inventory.Cluster, mode wire.Mode, lock wire.Lock, sink
 		return nil, err
 	}
 	return &fleet{
-		cluster: c, dialer: dialer, agents: e.Agents, sink: sink,
+		cluster: c, contact: c.Hosts, dials: parallel["dial"], dialer: dialer, agents: e.Agents, sink: sink,
 		options: host.Options{
 			Dialer: dialer, Agents: e.Agents, AgentDir: c.SSH.AgentDir, Mode: mode, Lock: lock,
 			SudoPassword: e.SudoPassword,
@@ -66,13 +65,13 @@ func newFleet(e *Env, c *inventory.Cluster, mode wire.Mode, lock wire.Lock, sink
 	}, nil
 }
 
-// connect reaches all hosts side by side and reads their facts. A host that
+// connect reaches hosts side by side and reads their facts. A host that
 // cannot be reached is noted and does not stop the others; a lock held by
 // somebody else stops all, since two runs must not work on one cluster.
 func (f *fleet) connect(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(maxDials)
-	for _, h := range f.cluster.Hosts {
+	g.SetLimit(f.dials)
+	for _, h := range f.contact {
 		g.Go(func() error {
 			f.state(h.Name, "connecting", nil)
 			got, err := f.meet(ctx, h)
@@ -170,7 +169,7 @@ func (f *fleet) allLost() error {
 		return nil
 	}
 	var errs []error
-	for _, h := range f.cluster.Hosts {
+	for _, h := range f.contact {
 		errs = append(errs, f.unreachable[h.Name])
 	}
 	return errors.Join(errs...)

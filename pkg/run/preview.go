@@ -97,7 +97,7 @@ func preview(ctx context.Context, x *executor, steps []graph.Step, apiUp bool) (
 		}
 	}
 
-	view = ui.PlanView{Hosts: len(x.fleet.cluster.Hosts)}
+	view = ui.PlanView{}
 	settled = map[string]bool{}
 	unsettled := map[string]bool{} // hosts
 	for _, s := range steps {

@@ -14,6 +14,7 @@ import (
 	"kforge.dev/kforge/pkg/graph"
 	"kforge.dev/kforge/pkg/inventory"
 	"kforge.dev/kforge/pkg/journal"
+	"kforge.dev/kforge/pkg/kube"
 	"kforge.dev/kforge/pkg/plan"
 	"kforge.dev/kforge/pkg/preflight"
 	"kforge.dev/kforge/pkg/ui"
@@ -37,6 +38,12 @@ type session struct {
 	store    *bundle.Store
 	executor *executor
 
+	scope    scope
+	parallel map[string]int // by kind of work
+	lock     *kube.Lock     // nil when it is not held
+	// cancel ends the run for a reason.
+	cancel context.CancelCauseFunc
+
 	steps []graph.Step
 	view  ui.PlanView
 	// left are hosts without steps, with the reason: not reached, or findings
@@ -54,6 +61,14 @@ func open(e *Env, o Options, command string, mode wire.Mode) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	sc, err := newScope(c, o.Limit, o.Skip)
+	if err != nil {
+		return nil, err
+	}
+	par, err := o.parallelism()
+	if err != nil {
+		return nil, err
+	}
 	dir := e.StateDir
 	if dir == "" {
 		if dir, err = journal.DefaultDir(); err != nil {
@@ -67,9 +82,10 @@ func open(e *Env, o Options, command string, mode wire.Mode) (*session, error) {
 	for _, r := range e.Renderers {
 		j.Attach(r)
 	}
-	s := &session{env: e, options: o, command: command, started: time.Now(), cluster: c, journal: j, sink: j.Sink(), mode: mode, left: map[string]error{}}
+	s := &session{env: e, options: o, command: command, started: time.Now(), cluster: c, journal: j, sink: j.Sink(), mode: mode, left: map[string]error{}, scope: sc, parallel: par}
 	s.watch = &stopwatch{sink: s.sink, phases: map[string]float64{}}
-	s.sink(event.Event{Event: event.RunStart, Run: j.ID(), Command: command, Cluster: c.Name, Version: e.Version, Hosts: hostNames(c)})
+	s.sink(event.Event{Event: event.RunStart, Run: j.ID(), Command: command, Cluster: c.Name, Version: e.Version, Hosts: sc.asked})
+	s.tellScope()
 	for _, w := range warnings {
 		s.sink(event.Event{Event: event.Warning, Text: w.String()})
 	}
@@ -77,6 +93,7 @@ func open(e *Env, o Options, command string, mode wire.Mode) (*session, error) {
 }
 
 func (s *session) close() {
+	s.unlockCluster()
 	if s.executor != nil {
 		s.executor.close()
 	}
@@ -107,14 +124,17 @@ func (s *session) prepare(ctx context.Context) (err error) {
 	if s.fleet, err = newFleet(s.env, s.cluster, s.mode, lock, s.sink); err != nil {
 		return err
 	}
+	s.fleet.contact, s.fleet.dials = s.scope.contact(s.cluster), s.parallel["dial"]
 	if err := s.watch.time("connect", func() error { return s.fleet.connect(ctx) }); err != nil {
 		return err
 	}
 	for name, err := range s.fleet.unreachable {
-		s.left[name] = err
+		if !s.scope.skipped[name] {
+			s.left[name] = err
+		}
 	}
-	if err := s.fleet.allLost(); err != nil {
-		return err
+	if s.noneLeft() {
+		return s.leftErr()
 	}
 	var art *artifacts
 	if err := s.watch.time("artifacts", func() error {
@@ -127,7 +147,7 @@ func (s *session) prepare(ctx context.Context) (err error) {
 	if err := s.preflight(art, fallback); err != nil {
 		return err
 	}
-	s.executor = &executor{fleet: s.fleet, store: s.store, run: s.journal.ID(), version: s.env.Version, values: map[string]string{}}
+	s.executor = &executor{fleet: s.fleet, store: s.store, run: s.journal.ID(), version: s.env.Version, values: map[string]string{}, uploads: newSlots(s.parallel["upload"])}
 	return s.watch.time("plan", func() error { return s.plan(ctx, art, fallback) })
 }
 
@@ -138,6 +158,9 @@ func (s *session) preflight(art *artifacts, fallback []string) error {
 	byHost := map[string][]error{}
 	var notes []note
 	for _, f := range findings {
+		if s.scope.skipped[f.Host] {
+			continue
+		}
 		if f.Severity != preflight.Error {
 			if f.Rule == "resolver" {
 				continue // the plan tells it too, with the servers that it takes
@@ -159,7 +182,7 @@ func (s *session) preflight(art *artifacts, fallback []string) error {
 		s.left[name] = err
 		delete(s.fleet.facts, name)
 	}
-	if len(s.fleet.facts) == 0 {
+	if s.noneLeft() {
 		return s.leftErr()
 	}
 	return nil
@@ -168,13 +191,13 @@ func (s *session) preflight(art *artifacts, fallback []string) error {
 // leftErr joins why hosts were left out, in the inventory's order.
 func (s *session) leftErr() error {
 	var errs []error
-	for _, h := range s.cluster.Hosts {
-		if err := s.left[h.Name]; err != nil {
+	for _, name := range s.asked() {
+		if err := s.left[name]; err != nil {
 			errs = append(errs, err)
 		}
 	}
-	if len(errs) > 0 && len(errs) < len(s.cluster.Hosts) {
-		return &diag.Error{Kind: diag.Partial, Msg: fmt.Sprintf("%d of %d hosts are left out", len(errs), len(s.cluster.Hosts)), Err: errors.Join(errs...)}
+	if len(errs) > 0 && len(errs) < len(s.asked()) {
+		return &diag.Error{Kind: diag.Partial, Msg: fmt.Sprintf("%d of %d hosts are left out", len(errs), len(s.asked())), Err: errors.Join(errs...)}
 	}
 	return errors.Join(errs...)
 }
@@ -191,7 +214,7 @@ func (s *session) plan(ctx context.Context, art *artifacts, fallback []string) e
 			s.left[name] = err
 			s.fleet.lose(name, err)
 		}
-		if len(s.fleet.facts) == 0 {
+		if s.noneLeft() {
 			return s.leftErr()
 		}
 	}
@@ -200,7 +223,7 @@ func (s *session) plan(ctx context.Context, art *artifacts, fallback []string) e
 // planOnce plans for the hosts of which there are facts, and gives those that
 // answered no more.
 func (s *session) planOnce(ctx context.Context, art *artifacts, fallback []string) (failed map[string]error, err error) {
-	in := plan.Input{Cluster: s.cluster, Facts: s.fleet.facts, Artifacts: art, FallbackDNS: fallback, Unreachable: s.left}
+	in := plan.Input{Cluster: s.cluster, Facts: s.fleet.facts, Artifacts: art, FallbackDNS: fallback, Unreachable: s.unreachable(), Skipped: s.scope.skipped}
 	if s.hasCluster() {
 		api, err := s.executor.cluster(ctx)
 		if err != nil {
@@ -212,6 +235,9 @@ func (s *session) planOnce(ctx context.Context, art *artifacts, fallback []strin
 			// be what it takes to bring the API back.
 			s.sink(event.Event{Event: event.Warning, Text: "the cluster's API does not answer: " + err.Error(), Hint: diag.Hint(err)})
 		} else {
+			if err := s.lockCluster(ctx, api); err != nil {
+				return nil, err
+			}
 			in.Live = &plan.Live{}
 			for _, n := range state.Nodes {
 				in.Live.Nodes = append(in.Live.Nodes, plan.LiveNode{Name: n.Name, Ready: n.Ready, Labels: n.Labels})
@@ -227,6 +253,7 @@ func (s *session) planOnce(ctx context.Context, art *artifacts, fallback []strin
 	if err != nil || len(failed) > 0 {
 		return failed, err
 	}
+	s.view.Hosts = len(s.asked())
 	var notes []note
 	for _, n := range p.Notes {
 		notes = append(notes, note{n.Host, n.Message, n.Hint})

@@ -29,7 +29,7 @@ func (s *session) warn(notes []note) {
 		case len(on) == 1:
 			s.sink(event.Event{Event: event.Warning, Host: n.host, Text: n.text, Hint: n.hint})
 		default:
-			s.sink(event.Event{Event: event.Warning, Text: several(on, len(s.cluster.Hosts)) + ": " + n.text, Hint: n.hint})
+			s.sink(event.Event{Event: event.Warning, Text: several(on, len(s.asked())) + ": " + n.text, Hint: n.hint})
 		}
 	}
 }

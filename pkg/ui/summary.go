@@ -86,6 +86,9 @@ func (st style) summary(b *strings.Builder, s *story, d *event.SummaryData) {
 			rows = append(rows, []string{name, text})
 		}
 	}
+	if len(d.NotAsked) > 0 {
+		add("not asked", hostList(d.NotAsked)+", left as they are")
+	}
 	add("changes", changesLine(s.changes))
 	add("time", phaseLine(s.phases, d.Phases))
 	add("kubeconfig", d.Kubeconfig)

@@ -17,7 +17,7 @@ type Leftover struct {
 	// rook or interface.
 	Kind string `json:"kind"`
 	Path string `json:"path"` // file or directory, or the interface's name
-	Ours bool   `json:"ours"` // kforge put it there
+	Ours bool   `json:"ours"` // kforge put it there, or the cluster that it runs
 }
 
 // Locate is updatedb and what it leaves out.

@@ -1,7 +1,6 @@
 package collect
 
 import (
-	"cmp"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,6 +31,19 @@ var podNetworks = []string{"cni", "flannel", "docker", "cali", "vxlan.calico", "
 
 func (h *host) leftovers() []facts.Leftover {
 	var out []facts.Leftover
+	// What lies in the folders of a runtime or a kubelet that kforge runs is its
+	// cluster's.
+	runtime := h.ours("/etc/containerd/config.toml")
+	kubelet := h.ours(h.find("kubelet"))
+	ours := func(kind string) bool {
+		switch kind {
+		case "containerd":
+			return runtime
+		case "docker", "cri-o":
+			return false
+		}
+		return kubelet
+	}
 	for _, t := range traces {
 		for _, g := range t.globs {
 			for _, p := range h.glob(g) {
@@ -39,7 +51,7 @@ func (h *host) leftovers() []facts.Leftover {
 				if err != nil || fi.IsDir() && len(h.entries(p)) == 0 {
 					continue
 				}
-				out = append(out, facts.Leftover{Kind: t.kind, Path: p, Ours: h.ours(p)})
+				out = append(out, facts.Leftover{Kind: t.kind, Path: p, Ours: ours(t.kind) || h.ours(p)})
 			}
 		}
 	}
@@ -48,7 +60,7 @@ func (h *host) leftovers() []facts.Leftover {
 		// A pod's end of a pair is called lxc too by Cilium, and a system
 		// container's bridge lxcbr0.
 		if !strings.HasPrefix(name, "lxcbr") && slices.ContainsFunc(podNetworks, func(p string) bool { return strings.HasPrefix(name, p) }) {
-			out = append(out, facts.Leftover{Kind: "interface", Path: name})
+			out = append(out, facts.Leftover{Kind: "interface", Path: name, Ours: kubelet && !strings.HasPrefix(name, "docker") && !strings.HasPrefix(name, "podman")})
 		}
 	}
 	return out
@@ -98,28 +110,4 @@ func (h *host) wanted(target, unit string) bool {
 		}
 	}
 	return false
-}
-
-func (h *host) firewall(u units) facts.Firewall {
-	var f facts.Firewall
-	for _, m := range []struct{ name, unit string }{{"firewalld", "firewalld.service"}, {"nftables", "nftables.service"}, {"iptables", "iptables.service"}, {"netfilter-persistent", "netfilter-persistent.service"}} {
-		if u.has(m.unit) && (h.unitActive(m.unit) || h.wanted("sysinit.target", m.unit) || h.wanted("multi-user.target", m.unit) || h.wanted("basic.target", m.unit)) {
-			f.Managers = append(f.Managers, m.name)
-		}
-	}
-	if strings.Contains("\n"+h.text("/etc/ufw/ufw.conf"), "\nENABLED=yes") {
-		f.Managers = append(f.Managers, "ufw")
-	}
-	for _, family := range []struct{ file, name string }{{"ip_tables_names", "iptables"}, {"ip6_tables_names", "ip6tables"}} {
-		for table := range strings.FieldsSeq(h.text("/proc/net/" + family.file)) {
-			f.Tables = append(f.Tables, family.name+" "+table)
-		}
-	}
-	// Only where it is loaded: a question would load it.
-	if h.live() && h.exists("/sys/module/nf_tables") {
-		tables, drop := nftables()
-		f.Tables, f.InputDrop = append(f.Tables, tables...), drop
-	}
-	slices.SortFunc(f.Tables, cmp.Compare[string])
-	return f
 }

@@ -75,6 +75,9 @@ func (h *host) unitActive(unit string) bool {
 
 // ours tells whether kforge put a file there.
 func (h *host) ours(p string) bool {
+	if p == "" {
+		return false
+	}
 	if rec, err := h.records.Path(p); err == nil && rec != nil {
 		return true
 	}

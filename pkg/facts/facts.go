@@ -211,6 +211,10 @@ type Time struct {
 	MaxErrorMicros int64  `json:"maxErrorMicros"`
 	Daemon         string `json:"daemon,omitempty"` // chrony, systemd-timesyncd, ntpsec, ntp
 	DaemonActive   bool   `json:"daemonActive"`
+	Unit           string `json:"unit,omitempty"` // of the daemon: chrony.service
+	// DropIn is the file that time servers of ours would be in, "" where the
+	// daemon's configuration reads no folder.
+	DropIn string `json:"dropIn,omitempty"`
 	// EstimatedErrorMicros is the kernel's estimate (adjtimex esterror).
 	EstimatedErrorMicros int64 `json:"estimatedErrorMicros,omitempty"`
 	// Sources as the daemon tells them, else as it is configured.

@@ -107,7 +107,7 @@ func (f *fleet) dial(ctx context.Context, h inventory.ResolvedHost) (*host.Host,
 	o := f.options
 	// Dialling has its own deadline; the rest is an upload of a few megabytes.
 	o.StartTimeout = scaled(f.cluster.Connect+time.Minute, h)
-	conn, err := host.Connect(ctx, o, ssh.Target{Name: h.Name, Address: h.Address, User: h.User, Port: h.Port, HostKey: h.HostKey})
+	conn, err := host.Connect(ctx, o, ssh.Target{Name: h.Name, Address: h.Address, User: h.User, Port: h.Port, HostKey: h.HostKey, ConnectTimeout: scaled(f.cluster.Connect, h)})
 	if err != nil {
 		return nil, err
 	}

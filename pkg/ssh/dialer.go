@@ -212,10 +212,10 @@ func (d *Dialer) attempt(ctx context.Context, dial dialFunc, h hop, o offer, v v
 	return nil, worst
 }
 
-// connect makes one TCP connection and one handshake within ConnectTimeout.
+// connect makes one TCP connection and one handshake within the hop's limit.
 func (d *Dialer) connect(ctx context.Context, dial dialFunc, h hop, o offer,
 	check func(cssh.PublicKey) error, algos []string) (*Conn, error) {
-	limit, cancel := context.WithTimeout(ctx, d.cfg.ConnectTimeout)
+	limit, cancel := context.WithTimeout(ctx, h.limit)
 	defer cancel()
 	sock, err := dial(limit, "tcp", h.addr())
 	if err != nil {
@@ -257,7 +257,7 @@ func (d *Dialer) connect(ctx context.Context, dial dialFunc, h hop, o offer,
 	case ctx.Err() != nil:
 		return nil, ended(ctx, "ssh handshake with "+h.addr(), h.name)
 	case errors.Is(limit.Err(), context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, diag.New(diag.Timeout, "ssh handshake with "+h.addr(), "no end after %s", d.cfg.ConnectTimeout).On(h.name).
+		return nil, diag.New(diag.Timeout, "ssh handshake with "+h.addr(), "no end after %s", h.limit).On(h.name).
 			WithHint("the port is open but sshd does not get on: look at the host's load, disk and `journalctl -u ssh`")
 	case verdict != nil:
 		return nil, diag.Wrap(diag.KindOf(verdict), "dial "+h.addr(), verdict).On(h.name)

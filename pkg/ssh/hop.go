@@ -1,9 +1,11 @@
 package ssh
 
 import (
+	"cmp"
 	"net"
 	"strconv"
 	"strings"
+	"time"
 
 	"kforge.dev/kforge/pkg/diag"
 )
@@ -20,6 +22,7 @@ type hop struct {
 	port  int
 	user  string
 	pin   string
+	limit time.Duration // of one connection and its handshake
 
 	identities     []string // IdentityFile of ~/.ssh/config, paths expanded
 	identitiesOnly bool
@@ -40,7 +43,7 @@ func (d *Dialer) resolve(t Target) (hop, error) {
 	if alias == "" {
 		return hop{}, diag.New(diag.Invalid, "dial ssh", "the target has neither name nor address")
 	}
-	h := hop{name: t.Name, alias: alias, host: alias, user: t.User, port: t.Port, pin: t.HostKey}
+	h := hop{name: t.Name, alias: alias, host: alias, user: t.User, port: t.Port, pin: t.HostKey, limit: cmp.Or(t.ConnectTimeout, d.cfg.ConnectTimeout)}
 	if h.name == "" {
 		h.name = alias
 	}

@@ -27,6 +27,9 @@ type Target struct {
 	// HostKey pins the host's key, "ssh-ed25519 AAAA..." or "SHA256:...", and
 	// wins over known_hosts.
 	HostKey string
+	// ConnectTimeout replaces Config.ConnectTimeout for this host, for slow
+	// machines; 0 is that of Config.
+	ConnectTimeout time.Duration
 }
 
 // KeepAlive tells how a dead link is noticed. Any byte received is a sign of

@@ -147,8 +147,9 @@ func (h *host) time(u units) facts.Time {
 		}
 		active := h.unitActive(d.unit) || h.exists(d.run)
 		if t.Daemon == "" || active && !t.DaemonActive {
-			t.Daemon, t.DaemonActive = d.name, active
+			t.Daemon, t.DaemonActive, t.Unit = d.name, active, d.unit
 		}
 	}
+	t.DropIn = h.timeDropIn(t.Daemon)
 	return t
 }

@@ -50,6 +50,9 @@ const usage = `usage: go run ./e2e/lab VERB [flags] [arguments]
   exec HOST -- CMD...       run a command as root on a host
   break HOST FAULT          faults: %s
   heal HOST FAULT           take the fault away
+  vm up [-n 1] [-disks 2x1G] [-memory 1G]  virtual machines v1 to vN
+  vm down [HOST...]         remove virtual machines
+  vm reboot HOST            shut one down and start it again
   prove                     show traffic between pods of the cluster on the hosts
   checksum [-list] [HOST...]  digest over each host's files, or the list of them
 
@@ -68,6 +71,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return misused(stderr, "no verb")
 	}
 	verb := args[0]
+	if verb == "vm" {
+		return machines(ctx, args[1:], stdout, stderr)
+	}
 	o := site.Options{Log: stderr}
 	flags := flag.NewFlagSet("lab "+verb, flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -150,11 +156,7 @@ func proveTraffic(ctx context.Context, o site.Options, stdout io.Writer) error {
 }
 
 func status(ctx context.Context, o site.Options, stdout io.Writer) error {
-	lab, err := site.Open(o)
-	if err != nil {
-		return err
-	}
-	hosts, err := lab.Hosts(ctx)
+	hosts, err := site.Hosts(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -189,11 +191,7 @@ func execute(ctx context.Context, o site.Options, args []string, stdin io.Reader
 	if len(args) < 2 {
 		return errors.New("exec wants a host and a command: lab exec HOST -- CMD ARG")
 	}
-	lab, err := site.Open(o)
-	if err != nil {
-		return err
-	}
-	h, err := lab.Host(ctx, args[0])
+	h, err := site.Host(ctx, o, args[0])
 	if err != nil {
 		return err
 	}
@@ -208,11 +206,7 @@ func breakOrHeal(ctx context.Context, o site.Options, verb string, args []string
 	if len(args) != 2 {
 		return fmt.Errorf("usage: lab %s HOST FAULT; faults: %s", verb, strings.Join(host.Faults(), " "))
 	}
-	lab, err := site.Open(o)
-	if err != nil {
-		return err
-	}
-	h, err := lab.Host(ctx, args[0])
+	h, err := site.Host(ctx, o, args[0])
 	if err != nil {
 		return err
 	}
@@ -223,11 +217,7 @@ func breakOrHeal(ctx context.Context, o site.Options, verb string, args []string
 }
 
 func checksum(ctx context.Context, o site.Options, names []string, list bool, stdout io.Writer) error {
-	lab, err := site.Open(o)
-	if err != nil {
-		return err
-	}
-	hosts, err := lab.Pick(ctx, names...)
+	hosts, err := site.Hosts(ctx, o, names...)
 	if err != nil {
 		return err
 	}

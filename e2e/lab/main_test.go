@@ -14,7 +14,7 @@ func TestUsage(t *testing.T) {
 	}{
 		{nil, "usage: go run ./e2e/lab VERB"},
 		{[]string{"fly"}, `unknown verb "fly"`},
-		{[]string{"break", "-state", "STATE", "n1"}, "faults: clock-daemon containerd disk"},
+		{[]string{"break", "-state", "STATE", "n1"}, "faults: clock-ahead clock-daemon containerd disk"},
 		{[]string{"exec", "-state", "STATE", "n1"}, "lab exec HOST -- CMD"},
 		{[]string{"artifacts", "-state", "STATE", "-kubernetes", "v1.2"}, "want the form"},
 	} {

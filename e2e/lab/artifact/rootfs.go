@@ -53,10 +53,40 @@ var vmRoot = rootfs{
 	Commands: append(slices.Clone(hostRoot.Commands),
 		// Swap on zram comes from a fault, not from the package.
 		"rm -f /etc/systemd/zram-generator.conf /usr/lib/systemd/zram-generator.conf",
-		"systemctl enable systemd-networkd",
 		"systemctl mask systemd-networkd-wait-online",
+		vmUnits,
+		"systemctl enable systemd-networkd lab-door lab-cpuinfo",
 	),
 }
+
+// vmUnits are the lab's own services in a virtual machine. The door is a second sshd with a key of its own, for what must work
+// when the host's sshd does not. The kubelet wants a clock speed in /proc/cpuinfo, which User-mode Linux does not tell.
+const vmUnits = `cat >/etc/systemd/system/lab-door.service <<'END'
+[Unit]
+Description=the lab's way in
+After=network.target
+[Service]
+ExecStartPre=mkdir -p /run/sshd
+ExecStart=/usr/sbin/sshd -D -f /dev/null -p 2222 -h /etc/ssh/lab_door_key -o PidFile=none -o PermitRootLogin=prohibit-password -o UsePAM=no -o UseDNS=no -o MaxStartups=100
+Restart=always
+[Install]
+WantedBy=multi-user.target
+END
+mkdir -p /etc/systemd/system/ssh.service.d
+printf '[Service]\nRuntimeDirectoryPreserve=yes\n' >/etc/systemd/system/ssh.service.d/lab.conf
+cat >/etc/systemd/system/lab-cpuinfo.service <<'END'
+[Unit]
+Description=a clock speed in /proc/cpuinfo
+DefaultDependencies=no
+After=local-fs.target
+Before=sysinit.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'sed "/^model name/acpu MHz\t\t: 2000.000" /proc/cpuinfo >/run/cpuinfo; mount --bind /run/cpuinfo /proc/cpuinfo'
+[Install]
+WantedBy=sysinit.target
+END`
 
 // hostInit makes a container fit for systemd, which then takes over as process 1.
 const hostInit = `#!/bin/sh

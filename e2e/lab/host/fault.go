@@ -27,8 +27,6 @@ const (
 type fault struct {
 	breakIt func(ctx context.Context, h *Host) error
 	heal    func(ctx context.Context, h *Host) error
-	// ownKernel says that it is for virtual machines only: in a container it would break this machine.
-	ownKernel bool
 }
 
 func scripts(breakIt, heal string) fault {
@@ -114,6 +112,9 @@ func Faults() []string {
 	for f := range faults {
 		names = append(names, string(f))
 	}
+	for f := range machineFaults {
+		names = append(names, string(f))
+	}
 	sort.Strings(names)
 	return names
 }
@@ -130,11 +131,14 @@ func (h *Host) Heal(ctx context.Context, f Fault) error {
 
 func (h *Host) fault(verb string, f Fault, do func(fault) error) error {
 	known, ok := faults[f]
+	if m, own := machineFaults[f]; own {
+		if !h.machine.OwnKernel() {
+			return fmt.Errorf("%s %s: %s needs a host with a kernel of its own (lab vm up)", verb, h.Name, f)
+		}
+		known, ok = m, true
+	}
 	if !ok {
 		return fmt.Errorf("%s %s: unknown fault %q (known: %s)", verb, h.Name, f, strings.Join(Faults(), " "))
-	}
-	if known.ownKernel && !h.machine.OwnKernel() {
-		return fmt.Errorf("%s %s: %s needs a host with a kernel of its own (lab vm up)", verb, h.Name, f)
 	}
 	if err := do(known); err != nil {
 		return fmt.Errorf("%s %s of %s: %w", verb, f, h.Name, err)

@@ -98,13 +98,30 @@ func TestCreateArgs(t *testing.T) {
 
 func TestEveryFaultIsNamed(t *testing.T) {
 	t.Parallel()
-	want := []string{"clock-daemon", "containerd", "disk", "dns", "hostkey", "kill", "net", "sshd", "sudo"}
+	want := []string{
+		"clock-ahead", "clock-daemon", "containerd", "disk", "disk-ext4", "disk-lvm", "dns", "hostkey", "kill", "mtu", "net", "sshd", "sudo",
+		"swap-file", "swap-partition", "swap-unit", "swap-zram",
+	}
 	if diff := cmp.Diff(want, Faults()); diff != "" {
 		t.Errorf("Faults() (-want +got):\n%s", diff)
 	}
 	err := (&Host{Name: "n1"}).Break(t.Context(), "fog")
-	if err == nil || !strings.Contains(err.Error(), `unknown fault "fog" (known: clock-daemon containerd`) {
+	if err == nil || !strings.Contains(err.Error(), `unknown fault "fog" (known: clock-ahead clock-daemon containerd`) {
 		t.Errorf("Break(fog) = %v", err)
+	}
+}
+
+// The clock and the swap of a container are those of this machine.
+func TestContainersRefuseFaultsOfMachines(t *testing.T) {
+	t.Parallel()
+	for f := range machineFaults {
+		err := (&Lab{}).docked(1).Break(t.Context(), f)
+		if err == nil || !strings.Contains(err.Error(), "needs a host with a kernel of its own") {
+			t.Errorf("Break(%s) = %v", f, err)
+		}
+		if _, both := faults[f]; both {
+			t.Errorf("fault %s is there twice", f)
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"kforge.dev/kforge/e2e/lab/host"
 	"kforge.dev/kforge/e2e/lab/mirror"
 	"kforge.dev/kforge/e2e/lab/setup"
+	"kforge.dev/kforge/e2e/lab/vm"
 )
 
 // Options tell what lab to make. The zero value of each field but Log means its default.
@@ -74,7 +75,7 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 	return lab, nil
 }
 
-// Down removes hosts, network, mirror process and keys. The artifacts stay in the cache, the log of dockerd in the state directory.
+// Down removes hosts, virtual machines, network, mirror process and keys. The artifacts stay in the cache, the log of dockerd in the state directory.
 func Down(ctx context.Context, o Options) error {
 	o, err := o.complete()
 	if err != nil {
@@ -88,7 +89,11 @@ func Down(ctx context.Context, o Options) error {
 	if err := stopMirror(ctx, o.State); err != nil {
 		return err
 	}
-	lab := host.Lab{State: o.State, Log: o.Log}
+	lab := &host.Lab{State: o.State, Log: o.Log}
+	// Before the network goes: their links are in its bridge.
+	if err := vm.Down(ctx, lab); err != nil {
+		return err
+	}
 	return lab.Down(ctx)
 }
 

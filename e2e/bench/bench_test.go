@@ -60,7 +60,7 @@ func TestFigureLine(t *testing.T) {
 }
 
 var pairs = []pair{
-	{Floor: timing{Total: 40, Ready: 30}, Apply: timing{Total: 60, Ready: 33}, Memory: 150e6, Second: second{Seconds: 1, Connections: 1, Sessions: 2}},
+	{Floor: timing{Total: 40, Ready: 30}, Apply: timing{Total: 60, Ready: 33, Idle: 0.126}, Memory: 150e6, Second: second{Seconds: 1, Connections: 1, Sessions: 2}},
 	{
 		Floor:  timing{Total: 50, Ready: 40, Phases: []span{{"n1: programs", 0, 7.5}, {"wait for Ready", 7.5, 40}}},
 		Apply:  timing{Total: 55, Ready: 42, Phases: []span{{"connect", 0, 0.4}, {"prepare", 1.1, 8.25}}},
@@ -235,6 +235,32 @@ func TestMachine(t *testing.T) {
 	m, err := describeMachine()
 	if err != nil || m.Cores < 1 || m.Memory < 1<<20 || m.Kernel == "" || strings.Contains(m.Kernel, "-") {
 		t.Errorf("describeMachine() = %+v, %v", m, err)
+	}
+}
+
+func TestIdle(t *testing.T) {
+	t.Parallel()
+	before, err := parseCPU("cpu  100 0 50 800 50 0 0 0 7 7\ncpu0 1 1 1 1 1 1 1 1 0 0\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := parseCPU("cpu  200 0 100 820 80 0 0 0 7 7\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := now.idleShare(before); got != 0.25 {
+		t.Errorf("%v is idle, want a quarter", got)
+	}
+	if got := before.idleShare(before); got != 0 {
+		t.Errorf("%v is idle of no time", got)
+	}
+	for _, text := range []string{"", "cpu 1 2 3\n", "cpu a 0 0 0 0 0 0 0\n"} {
+		if _, err := parseCPU(text); err == nil {
+			t.Errorf("parseCPU(%q) gave no error", text)
+		}
+	}
+	if _, err := (cpuTimes{}).idleSince(); err != nil {
+		t.Error(err)
 	}
 }
 

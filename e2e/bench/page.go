@@ -58,13 +58,17 @@ again cost nothing.
 
 ## Pairs
 
-| pair | floor s | apply s | ratio | floor Ready s | apply Ready s | ratio | second apply s |
-| --- | --- | --- | --- | --- | --- | --- | --- |
+Idle is the share of the machine's CPU time that nobody used meanwhile. Both sides
+wait for some seconds for what takes no CPU, so where it is near 0 %% something else
+was running on the machine, and the times tell of that as much as of the two sides.
+
+| pair | floor s | apply s | ratio | floor Ready s | apply Ready s | ratio | second apply s | floor idle | apply idle |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 `, r.Kforge, r.Versions.Kubernetes, r.Versions.Etcd, r.Versions.CoreDNS, r.Versions.Containerd,
 		r.Versions.Runc, r.Versions.CNI, r.Versions.Flannel, "`e2e/floor/floor.sh`")
 	for i, p := range r.Pairs {
-		fmt.Fprintf(&b, "| %d | %.1f | %.1f | %.3f | %.1f | %.1f | %.3f | %.2f |\n", i+1,
-			p.Floor.Total, p.Apply.Total, p.applyRatio(), p.Floor.Ready, p.Apply.Ready, p.readyRatio(), p.Second.Seconds)
+		fmt.Fprintf(&b, "| %d | %.1f | %.1f | %.3f | %.1f | %.1f | %.3f | %.2f | %.0f %% | %.0f %% |\n", i+1,
+			p.Floor.Total, p.Apply.Total, p.applyRatio(), p.Floor.Ready, p.Apply.Ready, p.readyRatio(), p.Second.Seconds, 100*p.Floor.Idle, 100*p.Apply.Idle)
 	}
 	if i := typical(r.Pairs); i >= 0 {
 		fmt.Fprintf(&b, `

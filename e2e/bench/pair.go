@@ -20,6 +20,7 @@ type timing struct {
 	Total  float64
 	Ready  float64 // when the last node was Ready
 	Phases []span  // by their beginning
+	Idle   float64 // share of this machine's CPU time that nobody used meanwhile
 }
 
 // span is a phase, in seconds since the start.
@@ -72,8 +73,14 @@ func (b *bench) pair(ctx context.Context) error {
 	if err := b.reset(ctx); err != nil {
 		return err
 	}
-	var err error
+	before, err := readCPU()
+	if err != nil {
+		return err
+	}
 	if p.Floor, err = floor(ctx); err != nil {
+		return err
+	}
+	if p.Floor.Idle, err = before.idleSince(); err != nil {
 		return err
 	}
 	if err := b.done(ctx); err != nil {
@@ -84,7 +91,14 @@ func (b *bench) pair(ctx context.Context) error {
 	if err := b.reset(ctx); err != nil {
 		return err
 	}
+	if before, err = readCPU(); err != nil {
+		return err
+	}
 	first, err := b.kforge.apply(ctx)
+	if err != nil {
+		return err
+	}
+	idle, err := before.idleSince()
 	if err != nil {
 		return err
 	}
@@ -94,7 +108,7 @@ func (b *bench) pair(ctx context.Context) error {
 	if p.Apply, err = first.timing(); err != nil {
 		return err
 	}
-	p.Memory = first.memory
+	p.Apply.Idle, p.Memory = idle, first.memory
 	fmt.Fprintf(b.log, "kforge: %.1f s, nodes Ready after %.1f s\n", p.Apply.Total, p.Apply.Ready)
 
 	if p.Second, err = b.again(ctx); err != nil {

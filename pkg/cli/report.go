@@ -1,95 +1,111 @@
 package cli
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
 
 	"kforge.dev/kforge/pkg/diag"
-	"kforge.dev/kforge/pkg/diag/errlist"
 	"kforge.dev/kforge/pkg/event"
+	"kforge.dev/kforge/pkg/report"
+	"kforge.dev/kforge/pkg/run"
 	"kforge.dev/kforge/pkg/ui"
 )
 
-// ending keeps the last event of a run, so that what the renderers have told
-// of its errors is not told again.
-type ending struct {
-	json    bool // the renderer writes JSON to stdout
-	summary *event.SummaryData
+func (a *app) reportCmd() *cobra.Command {
+	var f clusterFlags
+	var o run.ReportOptions
+	var out string
+	c := &cobra.Command{
+		Use:   "report [INVENTORY]",
+		Short: "one page of HTML: the machines, what is wrong with them, where a run's time went",
+		Long: `Asks every host in read-only mode what it is, runs the checks of apply, and draws
+one page that needs nothing else to be read: pictures of the machines, the
+findings with their remedies, and the last run as bars over time.`,
+		Args: atMostOne("INVENTORY"),
+		RunE: func(c *cobra.Command, args []string) error {
+			f.output = "text"
+			if out == "-" && a.progress == "json" {
+				return diag.New(diag.Invalid, "", "--progress json and --out - both write to standard output")
+			}
+			// A record tells its cluster and hosts itself.
+			if !o.Offline || o.Run == "" || len(args) > 0 || a.inventory != "" {
+				path, err := a.inventoryPath(args)
+				if err != nil {
+					return err
+				}
+				o.Inventory = path
+			}
+			env, view, err := a.quietEnv(&f)
+			if err != nil {
+				return err
+			}
+			o.Dir = a.runs()
+			in, err := run.Report(c.Context(), env, o, view)
+			if in == nil || diag.KindOf(err) == diag.Canceled {
+				return err
+			}
+			if werr := a.writeReport(out, *in); werr != nil {
+				return werr
+			}
+			return err
+		},
+	}
+	c.Flags().StringVar(&out, "out", "report.html", "`file` to write; - is standard output")
+	c.Flags().StringVar(&o.Run, "run", "", "the `run` to draw: its name, the end of it, or its folder (default the last with steps)")
+	c.Flags().BoolVar(&o.Offline, "offline", false, "ask no host: draw what the record tells")
+	c.Flags().BoolVar(&f.askSudo, "ask-sudo-password", false, "ask for the login users' sudo password")
+	return c
 }
 
-// Event, Suspend and Close make ending a renderer that draws nothing. The
-// journal has handed on all events before a run returns.
-func (d *ending) Event(e event.Event) {
-	if e.Event == event.Summary {
-		d.summary = e.SummaryData
+// writeReport writes the page whole or not at all.
+func (a *app) writeReport(out string, in report.Input) error {
+	if out == "-" {
+		return report.Write(a.streams.Out, in)
 	}
+	tmp, err := os.CreateTemp(filepath.Dir(out), ".report-*")
+	if err != nil {
+		return fmt.Errorf("writing the report: %w", err)
+	}
+	defer os.Remove(tmp.Name()) // fails once it is renamed
+	err = report.Write(tmp, in)
+	if cerr := tmp.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(tmp.Name(), out)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the report: %w", err)
+	}
+	fmt.Fprintln(a.streams.Out, out)
+	return nil
 }
-func (*ending) Suspend(f func()) { f() }
-func (*ending) Close()           {}
 
-// errorEvent is how a command that was asked for JSON ends when it fails
-// before, or without, a run's summary.
-type errorEvent struct {
-	Event string      `json:"event"` // "error"
-	Error *diag.Error `json:"error"`
-	// Errors are the single ones when there are several, as in an inventory.
-	Errors []*diag.Error `json:"errors,omitempty"`
-}
-
-// report prints an error for a person; a command that was asked for JSON gets
-// it as JSON on stdout too, unless the summary has it.
-func (a *app) report(err error, args []string) {
-	var silent *exitError
-	if errors.As(err, &silent) {
-		return
+// quietEnv is the world of commands that reach hosts and leave no record. What
+// they should warn of goes to stderr.
+func (a *app) quietEnv(f *clusterFlags) (*run.Env, event.Sink, error) {
+	progress := a.progress
+	a.progress = "plain"
+	env, _, err := a.env(f, nil)
+	a.progress = progress
+	if err != nil {
+		return nil, nil, err
 	}
-	told := a.ended != nil && a.ended.summary != nil
-	if wantsJSON(args) && (!told || !a.ended.json) {
-		_ = json.NewEncoder(a.streams.Out).Encode(asEvent(err)) // a reader that is gone needs no error
-	}
-	if told && !a.ended.json {
-		if err = ui.Untold(err, a.ended.summary); err == nil {
+	a.ended = nil
+	view := ui.NewPlain(a.streams.Err, a.uiOptions(a.streams.Err))
+	var mu sync.Mutex
+	return env, func(e event.Event) {
+		if e.Event != event.Warning {
 			return
 		}
-	}
-	ui.Error(a.streams.Err, err, a.uiOptions(a.streams.Err))
-}
-
-func asEvent(err error) errorEvent {
-	e := errorEvent{Event: "error", Error: diag.From(err)}
-	all := errlist.Flatten(err)
-	if len(all) < 2 {
-		return e
-	}
-	e.Error = diag.New(diag.KindOf(err), "", "%d errors", len(all))
-	if outer, ok := err.(*diag.Error); ok && outer.Msg != "" { //nolint:errorlint // only the outermost speaks for all
-		e.Error.Msg = outer.Msg
-	}
-	for _, one := range all {
-		e.Errors = append(e.Errors, diag.From(one))
-	}
-	if e.Error.Kind == diag.Unknown {
-		e.Error.Kind = e.Errors[0].Kind
-	}
-	return e
-}
-
-// wantsJSON looks at the arguments, since a flag that cannot be read leaves
-// the others unread.
-func wantsJSON(args []string) bool {
-	for i, arg := range args {
-		if arg == "-ojson" || arg == "-o=json" || arg == "--output=json" || (arg == "json" && i > 0 && (args[i-1] == "-o" || args[i-1] == "--output")) {
-			return true
-		}
-	}
-	return false
-}
-
-// plural gives "1 host" or "3 hosts".
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
+		mu.Lock()
+		defer mu.Unlock()
+		e.Time = time.Now()
+		view.Event(e)
+	}, nil
 }

@@ -69,7 +69,7 @@ func (m machine) nicCaption() string {
 	return tally(len(m.NICs), func(i int) string {
 		n := m.NICs[i]
 		if !n.Up {
-			return "port down"
+			return "port without link"
 		}
 		return strings.TrimSpace(n.Speed + " port")
 	})

@@ -39,7 +39,10 @@ func cards(in Input) (out []card, unitText string) {
 			if c.Model == "" && f.Virtual != "" {
 				c.Model = "virtual: " + f.Virtual
 			}
-			c.System = strings.Join(nonempty(f.OS.Name, "Linux "+f.Kernel.Release, f.Kernel.Arch), " · ")
+			c.System = f.OS.Name + " · Linux " + f.Kernel.Release
+			if f.Kernel.Arch != "amd64" {
+				c.System += " · " + f.Kernel.Arch
+			}
 			p := draw(m, unit)
 			c.Picture = &p
 			key = strings.Join([]string{c.Model, c.System, strings.Join(h.Roles, ","), h.Class, fmt.Sprint(c.Problems), m.caption()}, "\x00")

@@ -9,6 +9,15 @@ import (
 // count gives "1 host" or "3 hosts"; noun gives the word alone.
 func count(n int, what string) string { return fmt.Sprintf("%d %s", n, noun(n, what)) }
 
+// grouped writes 19072 as 19,072.
+func grouped(n int) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
 func noun(n int, what string) string {
 	if n == 1 {
 		return what

@@ -114,12 +114,12 @@ func tiles(in Input, v view) []tile {
 		add(true, fmt.Sprint(lost), "not reached", "bad")
 	}
 	if m.cores > 0 {
-		add(true, fmt.Sprint(m.cores), "CPU cores", "")
+		add(true, grouped(m.cores), "CPU cores", "")
 	} else {
-		add(m.threads > 0, fmt.Sprint(m.threads), "CPU threads", "")
+		add(m.threads > 0, grouped(m.threads), "CPU threads", "")
 	}
 	add(m.memory > 0, binary(m.memory), "memory", "")
-	add(m.gpus > 0, fmt.Sprint(m.gpus), noun(m.gpus, "GPU"), "")
+	add(m.gpus > 0, grouped(m.gpus), noun(m.gpus, "GPU"), "")
 	add(m.disks > 0, decimal(m.raw), "on "+count(m.disks, "disk"), "")
 	for _, s := range v.Findings {
 		add(true, fmt.Sprint(s.Total), noun(s.Total, s.Word), s.Tone)

@@ -146,10 +146,12 @@ func TestManyHosts(t *testing.T) {
 		name := fmt.Sprintf("node-%03d", i)
 		in.Hosts = append(in.Hosts, report.Host{Name: name, Facts: []*facts.Host{hadoop(), dgx(), inMemory()}[i%3]})
 		in.Run[0].Hosts = append(in.Run[0].Hosts, name)
-		for s := range 8 {
+	}
+	for s := range 8 {
+		for i, name := range in.Run[0].Hosts {
 			in.Run = append(in.Run,
-				event.Event{Event: event.StepStart, Host: name, Step: fmt.Sprint(name, s), Title: "step", Phase: fmt.Sprint("phase", s), Time: start.Add(time.Duration(s*10) * time.Second)},
-				event.Event{Event: event.StepDone, Host: name, Step: fmt.Sprint(name, s), Status: event.OK, Time: start.Add(time.Duration(s*10+5+i%5) * time.Second)})
+				event.Event{Event: event.StepStart, Host: name, Step: fmt.Sprint(name, s), Title: "step", Phase: fmt.Sprint("phase", s), Time: start.Add(time.Duration(s*10000+i) * time.Millisecond)},
+				event.Event{Event: event.StepDone, Host: name, Step: fmt.Sprint(name, s), Status: event.OK, Time: start.Add(time.Duration(s*10000+i+1) * time.Millisecond)})
 		}
 	}
 	got := draw(t, in)

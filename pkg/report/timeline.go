@@ -245,8 +245,7 @@ func (r *reader) finish() *timeline {
 	for _, b := range t.Bars {
 		b.Left, b.Width = round2(b.Begin*scale), round2(max(b.Seconds()*scale, 0.1))
 		b.Left = min(b.Left, 99.8)
-		// A title takes some 0.55 % of a wide page's timeline a letter.
-		b.Label = b.Width > 2+0.55*float64(min(len([]rune(b.Title)), 14))
+		b.Label = b.Width > 4 // narrower ones would show a letter or two
 	}
 	t.Chain = chain(t.Bars)
 	for i := range t.Phases {

@@ -84,7 +84,8 @@ func open(e *Env, o Options, command string, mode wire.Mode) (*session, error) {
 	}
 	s := &session{env: e, options: o, command: command, started: time.Now(), cluster: c, journal: j, sink: j.Sink(), mode: mode, left: map[string]error{}, scope: sc, parallel: par}
 	s.watch = &stopwatch{sink: s.sink, phases: map[string]float64{}}
-	s.sink(event.Event{Event: event.RunStart, Run: j.ID(), Command: command, Cluster: c.Name, Version: e.Version, Hosts: sc.asked})
+	userName, machine := holder(command)
+	s.sink(event.Event{Event: event.RunStart, Run: j.ID(), Command: command, Cluster: c.Name, Version: e.Version, User: userName + "@" + machine, Hosts: sc.asked})
 	s.tellScope()
 	for _, w := range warnings {
 		s.sink(event.Event{Event: event.Warning, Text: w.String()})

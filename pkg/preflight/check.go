@@ -6,92 +6,95 @@ import (
 	"slices"
 	"time"
 
-	"kforge.dev/kforge/pkg/facts"
 	"kforge.dev/kforge/pkg/inventory"
 )
 
-// Check gives all findings, errors before warnings, then in the inventory's
-// order of hosts, then in the order of the rules.
+// Check gives the errors and warnings that the inventory does not waive, errors
+// first, then in the inventory's order of hosts, then in the order of the rules.
 func Check(in Input) []Finding {
-	var out []Finding
+	return slices.DeleteFunc(Examine(in).Findings, func(f Finding) bool { return f.Severity == Notice })
+}
+
+// Examine gives all that the rules find: what counts, and what the inventory
+// waives.
+func Examine(in Input) *Report {
+	var all []Finding
 	for _, h := range in.Cluster.Hosts {
 		f := in.Facts[h.Name]
 		if f == nil {
 			continue
 		}
-		for _, r := range hostRules {
-			for _, finding := range r.check(in, h, f) {
-				finding.Rule, finding.Host = r.name, h.Name
-				out = append(out, finding)
+		for _, r := range catalogue {
+			if r.host == nil {
+				continue
+			}
+			for _, finding := range r.host(in, h, f) {
+				finding.Rule, finding.Host = r.Name, h.Name
+				all = append(all, finding)
 			}
 		}
 	}
-	for _, r := range fleetRules {
-		for _, finding := range r.check(in) {
-			finding.Rule = r.name
-			out = append(out, finding)
+	for _, r := range catalogue {
+		if r.fleet == nil {
+			continue
+		}
+		for _, finding := range r.fleet(in) {
+			finding.Rule = r.Name
+			all = append(all, finding)
 		}
 	}
 	place := map[string]int{"": len(in.Cluster.Hosts)}
 	for i, h := range in.Cluster.Hosts {
 		place[h.Name] = i
 	}
-	slices.SortStableFunc(out, func(a, b Finding) int {
+	out := newReport(in)
+	for _, f := range all {
+		if tuned, waived := in.tune(f); waived {
+			out.Waived = append(out.Waived, tuned)
+		} else {
+			out.Findings = append(out.Findings, tuned)
+		}
+	}
+	order := func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(weight(a.Severity), weight(b.Severity)), cmp.Compare(place[a.Host], place[b.Host]))
-	})
+	}
+	slices.SortStableFunc(out.Findings, order)
+	slices.SortStableFunc(out.Waived, order)
+	out.count()
 	return out
 }
 
-func weight(s Severity) int {
-	if s == Error {
-		return 0
+func weight(s Severity) int { return slices.Index([]Severity{Error, Warning, Notice}, s) }
+
+// checkOf is how the inventory tunes a rule for a host, or for "" the cluster.
+func checkOf(c *inventory.Cluster, rule, host string) inventory.Check {
+	if h, ok := c.Host(host); ok {
+		return h.Checks[rule]
 	}
-	return 1
+	return c.Checks[rule]
 }
 
-// Rules names every rule in order, for documentation and tests.
-func Rules() []string {
-	var out []string
-	for _, r := range hostRules {
-		out = append(out, r.name)
+// tune gives a finding the severity that the inventory says. A notice stays
+// one: it is not what a severity is set for.
+func (in Input) tune(f Finding) (tuned Finding, waived bool) {
+	c := checkOf(in.Cluster, f.Rule, f.Host)
+	f.Reason = c.Reason
+	switch {
+	case c.Severity == "off":
+		return f, true
+	case f.Severity == Notice:
+	case c.Severity == "warning":
+		f.Severity = Warning
+	case c.Severity == "error":
+		f.Severity = Error
 	}
-	for _, r := range fleetRules {
-		out = append(out, r.name)
-	}
-	return out
+	return f, false
 }
 
-// hostRule looks at one host. Its findings need not name rule and host.
-type hostRule struct {
-	name  string
-	check func(Input, inventory.ResolvedHost, *facts.Host) []Finding
-}
-
-// fleetRule compares hosts. Its findings need not name the rule.
-type fleetRule struct {
-	name  string
-	check func(Input) []Finding
-}
-
-var hostRules = []hostRule{
-	{"architecture", architecture},
-	{"systemd", systemd},
-	{"kernel", kernel},
-	{"cgroup-v1", cgroup},
-	{"kmsg", kmsg},
-	{"resources", resources},
-	{"disk", disk},
-	{"node-address", address},
-	{"foreign-containerd", foreignContainerd},
-	{"conflict", conflict},
-	{"foreign-kubelet", foreignKubelet},
-	{"stale-join", staleJoin},
-	{"resolver", resolver},
-}
-
-var fleetRules = []fleetRule{
-	{"clock", clock},
-	{"machine-id", machineID},
+// limits of a rule for a host: the inventory's, else the rule's own.
+func (in Input) limits(rule, host string) (warn, fail time.Duration) {
+	own, c := limits[rule], checkOf(in.Cluster, rule, host)
+	return cmp.Or(time.Duration(c.Warn), own[0]), cmp.Or(time.Duration(c.Fail), own[1])
 }
 
 func errorf(hint, format string, args ...any) []Finding {
@@ -100,6 +103,18 @@ func errorf(hint, format string, args ...any) []Finding {
 
 func warnf(hint, format string, args ...any) []Finding {
 	return []Finding{{Severity: Warning, Message: fmt.Sprintf(format, args...), Hint: hint}}
+}
+
+func noticef(hint, format string, args ...any) []Finding {
+	return []Finding{{Severity: Notice, Message: fmt.Sprintf(format, args...), Hint: hint}}
+}
+
+// on says of which host findings of a rule of the fleet are.
+func on(host string, found []Finding) []Finding {
+	for i := range found {
+		found[i].Host = host
+	}
+	return found
 }
 
 func bytesText(n uint64) string {

@@ -92,7 +92,7 @@ var cases = []struct {
 	}, []string{"error resolver n2: /etc/resolv.conf"}},
 	{"clock far off", on("n2", func(f *facts.Host) { f.Time.OffsetSeconds = -3 }), []string{"error clock n2: -3s"}},
 	{"clock a little off", on("n2", func(f *facts.Host) { f.Time.OffsetSeconds, f.Time.DaemonActive = 0.2, false }),
-		[]string{"warning clock n2: chrony is there and does not run"}},
+		[]string{"warning time-sync n2: does not run", "warning clock n2: chrony is there and does not run"}},
 	{"clock within the round trip", on("n2", func(f *facts.Host) { f.Time.OffsetSeconds, f.Time.RoundTripSeconds = 0.3, 0.7 }), nil},
 	{"the admin's clock is off", func(in *preflight.Input) {
 		for _, f := range in.Facts {
@@ -114,7 +114,7 @@ func on(host string, change func(*facts.Host), more ...func(*preflight.Input)) f
 
 func TestCheck(t *testing.T) {
 	t.Parallel()
-	for _, tt := range cases {
+	for _, tt := range slices.Concat(cases, networkCases) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			in := healthy()
@@ -138,7 +138,7 @@ func TestCheck(t *testing.T) {
 func TestEveryRuleHasHint(t *testing.T) {
 	t.Parallel()
 	var broken []string
-	for _, tt := range cases {
+	for _, tt := range slices.Concat(cases, networkCases) {
 		in := healthy()
 		tt.change(&in)
 		for _, f := range preflight.Check(in) {

@@ -1,0 +1,248 @@
+package preflight
+
+import (
+	"cmp"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"kforge.dev/kforge/pkg/facts"
+	"kforge.dev/kforge/pkg/inventory"
+	"kforge.dev/kforge/pkg/node"
+)
+
+const (
+	// external is a name that every cluster that asks outside could need.
+	external = "registry.k8s.io."
+	// nobody is a label that nothing has: an answer to it is a wildcard's.
+	nobody = "kforge-no-such-name"
+	// Limits of the kubelet; a pod adds three domains of its own.
+	maxServers     = 3
+	maxSearch      = 32 - 3
+	maxSearchChars = 2048
+	// asked is how many other hosts each host of a large fleet asks for.
+	asked = 3
+)
+
+// Questions are the names and addresses that a host should look up, so that the
+// rules have their answers.
+func Questions(c *inventory.Cluster, all map[string]*facts.Host, host string) (names, addresses []string) {
+	f := all[host]
+	if f == nil {
+		return nil, nil
+	}
+	for _, h := range peers(c, host, true) {
+		names = append(names, h.Name)
+		if of := all[h.Name]; of != nil {
+			if a := node.FindAddress(h, of); a.IP != "" {
+				addresses = append(addresses, a.IP)
+			}
+		}
+	}
+	if name := endpointName(c); name != "" && !slices.Contains(names, name) {
+		names = append(names, name)
+	}
+	names = append(names, external)
+	for _, d := range f.Resolver.Search {
+		if d = strings.Trim(d, "."); d != "" {
+			names = append(names, nobody+".svc."+c.DNSDomain+"."+d+".")
+		}
+	}
+	return names, addresses
+}
+
+// endpointName is the API's host where that is a name.
+func endpointName(c *inventory.Cluster) string {
+	host, _, err := net.SplitHostPort(c.Endpoint)
+	if err != nil {
+		return ""
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return ""
+	}
+	return host
+}
+
+// silent tells that no server of the host answers at all: one finding says it.
+func silent(f *facts.Host) bool {
+	answered := func(a facts.DNSAnswer) bool { return a.Code != "" }
+	return len(f.Resolver.Answers) > 0 && !slices.ContainsFunc(f.Resolver.Answers, answered)
+}
+
+func dnsServers(_ Input, _ inventory.ResolvedHost, f *facts.Host) []Finding {
+	var order, mute []string
+	why := map[string]string{}
+	for _, a := range f.Resolver.Answers {
+		if !slices.Contains(order, a.Server) {
+			order = append(order, a.Server)
+			why[a.Server] = cmp.Or(a.Error, "no answer")
+		}
+		if a.Code != "" {
+			why[a.Server] = ""
+		}
+	}
+	for _, s := range order {
+		if why[s] != "" {
+			mute = append(mute, s+" ("+why[s]+")")
+		}
+	}
+	switch {
+	case len(mute) == 0:
+		return nil
+	case len(mute) == len(order):
+		return warnf("let UDP and TCP port 53 through to them, or name others in "+f.Resolver.Path,
+			"no DNS server answers: %s", strings.Join(mute, ", "))
+	}
+	return warnf("let UDP and TCP port 53 through to it, or take it out of "+f.Resolver.Path+": each question to it costs seconds",
+		"DNS servers that do not answer: %s", strings.Join(mute, ", "))
+}
+
+func dnsLimits(_ Input, _ inventory.ResolvedHost, f *facts.Host) []Finding {
+	var out []Finding
+	servers := f.Resolver.Servers
+	if len(f.Resolver.Upstreams) > 0 {
+		servers = f.Resolver.Upstreams
+	}
+	if len(servers) > maxServers {
+		out = append(out, warnf("keep the best three in "+f.Resolver.Path,
+			"%d DNS servers, and only three are ever asked: not %s", len(servers), strings.Join(servers[maxServers:], ", "))...)
+	}
+	chars := len(strings.Join(f.Resolver.Search, " "))
+	if n := len(f.Resolver.Search); n > maxSearch || chars > maxSearchChars {
+		out = append(out, warnf("shorten `search` in "+f.Resolver.Path,
+			"%d search domains with %d characters: pods take %d at the most, with %d characters", n, chars, maxSearch, maxSearchChars)...)
+	}
+	return out
+}
+
+func dnsExternal(in Input, h inventory.ResolvedHost, f *facts.Host) []Finding {
+	if l, ok := find(in.Lookups[h.Name], external); ok && len(l.Answers) == 0 && !silent(f) {
+		return warnf("let the host's DNS servers resolve outside names, or waive this check where nothing outside is needed",
+			"%s does not resolve (%s)", strings.TrimSuffix(external, "."), cmp.Or(l.Error, "there is no such name"))
+	}
+	return nil
+}
+
+// dnsWildcard finds a search domain that answers for everything: a pod that asks
+// for service.namespace.svc.cluster.local without a final dot tries the search
+// domains first, and gets the wildcard's address.
+func dnsWildcard(in Input, h inventory.ResolvedHost, f *facts.Host) []Finding {
+	var out []Finding
+	for _, l := range in.Lookups[h.Name] {
+		domain, ok := strings.CutPrefix(l.Question, nobody+".svc."+in.Cluster.DNSDomain+".")
+		if ok && len(l.Answers) > 0 {
+			out = append(out, errorf("take the domain out of `search` in "+f.Resolver.Path+", or the wildcard out of the domain",
+				"the search domain %s answers for every name (%s for %s), so pods would be led there by names of the cluster",
+				strings.TrimSuffix(domain, "."), strings.Join(l.Answers, ", "), strings.TrimSuffix(l.Question, "."))...)
+		}
+	}
+	return out
+}
+
+func find(all []facts.Lookup, question string) (facts.Lookup, bool) {
+	for _, l := range all {
+		if l.Question == question {
+			return l, true
+		}
+	}
+	return facts.Lookup{}, false
+}
+
+// dnsNames checks that names lead to their hosts. Kubernetes needs none of them
+// but the API's: a site that names no host at all gets a notice, one whose hosts
+// disagree a warning.
+func dnsNames(in Input) []Finding {
+	var out []Finding
+	named := false // some host knows the name of another
+	missing := map[string][]string{}
+	for _, h := range in.Cluster.Hosts {
+		f := in.Facts[h.Name]
+		if f == nil || in.Lookups[h.Name] == nil || silent(f) && !knowsAny(in, h.Name) {
+			continue
+		}
+		if name := endpointName(in.Cluster); name != "" {
+			if l, ok := find(in.Lookups[h.Name], name); ok && len(l.Answers) == 0 {
+				out = append(out, on(h.Name, errorf("add it to your DNS, or to /etc/hosts of every host",
+					"the API's name %s does not resolve (%s)", name, cmp.Or(l.Error, "there is no such name")))...)
+			}
+		}
+		for _, other := range in.Cluster.Hosts {
+			of := in.Facts[other.Name]
+			l, ok := find(in.Lookups[h.Name], other.Name)
+			switch {
+			case !ok || of == nil:
+			case len(l.Answers) == 0 && other.Name != h.Name:
+				missing[h.Name] = append(missing[h.Name], other.Name)
+			case len(l.Answers) == 0:
+				out = append(out, on(h.Name, noticef("add it to /etc/hosts: 127.0.1.1 "+h.Name, "the host does not know its own name %s", h.Name))...)
+			default:
+				named = named || other.Name != h.Name
+				if wrong := strangers(l.Answers, other, of, other.Name == h.Name); len(wrong) > 0 {
+					out = append(out, on(h.Name, warnf("put the name right in your DNS, or in /etc/hosts",
+						"the name %s leads to %s, which is no address of that host", other.Name, strings.Join(wrong, ", ")))...)
+				}
+			}
+			out = append(out, on(h.Name, reverse(in, h, other))...)
+		}
+	}
+	for _, h := range in.Cluster.Hosts {
+		if lost := missing[h.Name]; len(lost) > 0 && named {
+			out = append(out, on(h.Name, warnf("add them to your DNS, or to /etc/hosts", "names of other hosts do not resolve: %s", strings.Join(lost, ", ")))...)
+		}
+	}
+	if len(missing) > 0 && !named {
+		out = append(out, noticef("nothing: nodes reach each other by address; add hosts to your DNS where people or programs want names",
+			"hosts do not know each other's names")...)
+	}
+	return out
+}
+
+// knowsAny tells that a host without DNS knows names of others all the same.
+func knowsAny(in Input, host string) bool {
+	return slices.ContainsFunc(in.Lookups[host], func(l facts.Lookup) bool { return l.Question != host && len(l.Answers) > 0 })
+}
+
+// strangers are the addresses that a host does not have. For its own name a host
+// may have a loopback address.
+func strangers(answers []string, h inventory.ResolvedHost, f *facts.Host, itself bool) []string {
+	var out []string
+	for _, text := range answers {
+		ip, err := netip.ParseAddr(text)
+		if err != nil || itself && ip.IsLoopback() || text == h.Address || text == h.NodeIP || has(f, ip) {
+			continue
+		}
+		out = append(out, text)
+	}
+	return out
+}
+
+func has(f *facts.Host, ip netip.Addr) bool {
+	for _, i := range f.Interfaces {
+		for _, a := range i.Addresses {
+			if p, err := netip.ParsePrefix(a); err == nil && p.Addr().Unmap() == ip.Unmap() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// reverse finds an address of a host that leads to the name of another one.
+func reverse(in Input, h, other inventory.ResolvedHost) []Finding {
+	f := in.Facts[other.Name]
+	if f == nil {
+		return nil
+	}
+	l, ok := find(in.Lookups[h.Name], node.FindAddress(other, f).IP)
+	if !ok {
+		return nil
+	}
+	for _, name := range l.Answers {
+		short, _, _ := strings.Cut(name, ".")
+		if _, isOther := in.Cluster.Host(short); isOther && short != other.Name && short != f.Hostname {
+			return warnf("put the PTR record right in your DNS", "the address %s of %s leads back to the name %s", l.Question, other.Name, name)
+		}
+	}
+	return nil
+}

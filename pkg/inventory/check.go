@@ -98,6 +98,10 @@ func (ch *checker) cluster() {
 	ch.kubernetes()
 	ch.network()
 	ch.ssh()
+	if at := "spec.dns.manageHosts"; ch.c.ManageHostDNS && len(ch.c.DNSServers) == 0 {
+		ch.failHint("name them: spec.dns.servers", at, "%s: there are no servers that hosts could ask", at)
+	}
+	ch.timeServers("spec.time", ch.inv.Spec.Time)
 	for i, s := range ch.c.DNSServers {
 		at := fmt.Sprintf("spec.dns.servers[%d]", i)
 		addr, err := netip.ParseAddr(s)

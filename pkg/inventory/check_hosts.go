@@ -99,11 +99,26 @@ func (ch *checker) settings(at string, s HostSettings) {
 	}
 	ch.checks(at+".checks", s.Checks)
 	ch.taints(at+".taints", s.Taints)
+	ch.timeServers(at+".time", s.Time)
 	if s.Reserved.CPU != "" {
 		ch.must(at+".reserved.cpu", checkCPU(s.Reserved.CPU))
 	}
 	if s.Reserved.Memory != "" {
 		ch.must(at+".reserved.memory", checkMemory(s.Reserved.Memory))
+	}
+}
+
+// timeServers wants names or addresses of others, each once.
+func (ch *checker) timeServers(at string, t Time) {
+	for i, s := range t.Servers {
+		where := fmt.Sprintf("%s.servers[%d]", at, i)
+		ch.must(where, checkAddress(s))
+		if addr, err := netip.ParseAddr(s); err == nil && addr.IsLoopback() {
+			ch.fail(where, "%s: %s is the host itself", where, addr)
+		}
+		if slices.Contains(t.Servers[:i], s) {
+			ch.fail(where, "%s: the server %s is named twice", where, quote(s))
+		}
 	}
 }
 

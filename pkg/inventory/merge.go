@@ -55,6 +55,7 @@ func resolve(inv *Inventory, file, dir string) *Cluster {
 	c.CNI.MTU = pick(c, "network.cni.mtu", s.Network.CNI.MTU, 0)
 	c.SSH.HostKeys = pick(c, "ssh.hostKeys", s.SSH.HostKeys, defaultHostKeys)
 	c.SSH.KnownHosts = pick(c, "ssh.knownHosts", s.SSH.KnownHosts, defaultKnownHosts)
+	c.ManageHostDNS = pick(c, "dns.manageHosts", s.DNS.ManageHosts, false)
 	c.Connect = pick(c, "timeouts.connect", time.Duration(s.Timeouts.Connect), defaultConnect)
 	c.Ready = pick(c, "timeouts.ready", time.Duration(s.Timeouts.Ready), defaultReady)
 	for name, set := range map[string]bool{
@@ -110,7 +111,7 @@ func resolveHost(h Host, s Spec) ResolvedHost {
 	}
 	on := true
 	r.lay(HostSettings{CgroupV1: "refuse", SwapOff: &on, TimeoutScale: defaultTimeoutScale, MaxPods: defaultMaxPods}, fromKforge)
-	r.lay(HostSettings{User: s.SSH.User, Port: s.SSH.Port, Checks: s.Checks}, fromSpec)
+	r.lay(HostSettings{User: s.SSH.User, Port: s.SSH.Port, Time: s.Time, Checks: s.Checks}, fromSpec)
 	r.lay(s.Defaults, fromDefaults)
 	if class, ok := s.Classes[h.Class]; ok {
 		r.lay(class, "class "+h.Class)
@@ -141,6 +142,7 @@ func (r *ResolvedHost) lay(s HostSettings, from string) {
 	for rule, c := range s.Checks {
 		over(true, "checks."+rule, func() { r.Checks[rule] = c })
 	}
+	over(s.Time.Servers != nil, "time.servers", func() { r.TimeServers = s.Time.Servers })
 	for k, v := range s.Labels {
 		over(true, "labels."+k, func() { r.Labels[k] = v })
 	}

@@ -20,10 +20,12 @@ type Cluster struct {
 	CNI         CNI
 	SSH         SSH // identity files and known_hosts as absolute paths
 	DNSServers  []string
-	Mirror      string // without a slash at the end; empty for the official sites
-	Connect     time.Duration
-	Ready       time.Duration
-	Hosts       []ResolvedHost // in the file's order
+	// ManageHostDNS: hosts themselves are to ask DNSServers.
+	ManageHostDNS bool
+	Mirror        string // without a slash at the end; empty for the official sites
+	Connect       time.Duration
+	Ready         time.Duration
+	Hosts         []ResolvedHost // in the file's order
 	// Checks tune what rules find of the cluster as a whole, by rule.
 	Checks map[string]Check
 	// From tells for each cluster setting, by its path below spec
@@ -48,6 +50,7 @@ type ResolvedHost struct {
 	Labels       map[string]string
 	Taints       []Taint
 	Reserved     Reserved
+	TimeServers  []string         // NTP servers; none leaves the host's clock alone
 	Checks       map[string]Check // by rule; never changed once made
 	// From tells for each setting's JSON name where its value came from:
 	// "host", "class gpu", "defaults", "spec" or "kforge". Labels, reserved

@@ -57,6 +57,7 @@ func (c *Cluster) Show() View {
 		{Name: "ssh.identityFiles", Value: c.SSH.IdentityFiles}, {Name: "ssh.hostKeys", Value: c.SSH.HostKeys},
 		{Name: "ssh.knownHosts", Value: c.SSH.KnownHosts}, {Name: "ssh.bastions", Value: c.SSH.Bastions},
 		{Name: "ssh.agentDir", Value: c.SSH.AgentDir}, {Name: "dns.servers", Value: c.DNSServers},
+		{Name: "dns.manageHosts", Value: c.ManageHostDNS},
 		{Name: "artifacts.mirror", Value: c.Mirror},
 		{Name: "timeouts.connect", Value: durationText(c.Connect)}, {Name: "timeouts.ready", Value: durationText(c.Ready)},
 	}
@@ -87,7 +88,8 @@ func (h ResolvedHost) show() []Setting {
 		values = append(values, Setting{Name: "labels." + k, Value: h.Labels[k]})
 	}
 	values = append(values, Setting{Name: "taints", Value: taints},
-		Setting{Name: "reserved.cpu", Value: h.Reserved.CPU}, Setting{Name: "reserved.memory", Value: h.Reserved.Memory})
+		Setting{Name: "reserved.cpu", Value: h.Reserved.CPU}, Setting{Name: "reserved.memory", Value: h.Reserved.Memory},
+		Setting{Name: "time.servers", Value: h.TimeServers})
 	values = append(values, showChecks(h.Checks)...)
 	return known(values, h.From)
 }

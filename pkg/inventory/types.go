@@ -44,6 +44,7 @@ type Spec struct {
 	Network    Network    `json:"network,omitzero"`
 	SSH        SSH        `json:"ssh,omitzero"`
 	DNS        DNS        `json:"dns,omitzero"`
+	Time       Time       `json:"time,omitzero"`
 	Artifacts  Artifacts  `json:"artifacts,omitzero"`
 	Timeouts   Timeouts   `json:"timeouts,omitzero"`
 	// Checks tune rules of `kforge check` by their names, for all hosts and for
@@ -121,6 +122,16 @@ type SSH struct {
 type DNS struct {
 	// Servers are IP addresses.
 	Servers []string `json:"servers,omitempty"`
+	// ManageHosts makes the hosts themselves ask the servers, by a drop-in of
+	// systemd-resolved; no file of somebody else is rewritten.
+	ManageHosts bool `json:"manageHosts,omitempty" jsonschema:"default=false"`
+}
+
+// Time says where hosts get the time from, by a drop-in of the daemon that is
+// there: chrony or systemd-timesyncd. Without servers nothing is set.
+type Time struct {
+	// Servers of NTP, names or IP addresses; the nearest list wins as a whole.
+	Servers []string `json:"servers,omitempty" jsonschema:"minItems=1"`
 }
 
 // Artifacts says where binaries and images come from.
@@ -180,6 +191,7 @@ type HostSettings struct {
 	// Taints of the node, given at join; the nearest list wins as a whole.
 	Taints   []Taint  `json:"taints,omitempty"`
 	Reserved Reserved `json:"reserved,omitzero"`
+	Time     Time     `json:"time,omitzero"`
 	// Checks tune rules of `kforge check` by their names; see docs/check.md.
 	Checks map[string]Check `json:"checks,omitempty"`
 }

@@ -54,6 +54,8 @@ type Host struct {
 	session *ssh.Session
 	client  *client
 	stderr  *tail
+	over    chan struct{} // closed when the agent's end is known
+	how     error         // its end; to be read after over
 
 	closing sync.Once
 	closed  error
@@ -80,8 +82,9 @@ func Connect(ctx context.Context, o Options, target ssh.Target) (*Host, error) {
 	}
 	if o.Mode == wire.ReadWrite {
 		if _, err := h.client.call(ctx, wire.Header{Type: wire.TLock, Lock: &o.Lock}, nil, nil); err != nil {
+			err = h.wrap(err) // before Close, which would be taken for the reason
 			h.Close()
-			return nil, h.wrap(err)
+			return nil, err
 		}
 	}
 	return h, nil
@@ -211,6 +214,11 @@ func (h *Host) launch(ctx context.Context, o Options, agents []agentbin.Agent, p
 	}
 	h.session, h.stderr = s, stderr
 	h.client = newClient(w, r)
+	h.over = make(chan struct{})
+	go func() { // end waits for it
+		defer close(h.over)
+		h.how = s.Wait()
+	}()
 	return nil
 }
 
@@ -318,6 +326,7 @@ func (h *Host) end() error {
 	err := h.conn.Close()
 	if h.client != nil {
 		<-h.client.ended
+		<-h.over
 	}
 	return err
 }
@@ -327,16 +336,45 @@ func (h *Host) wrap(err error) error {
 	if err == nil {
 		return nil
 	}
-	if cause := h.conn.Err(); cause != nil && diag.KindOf(err) == diag.Transport {
-		err = cause
-	} else if diag.KindOf(err) == diag.Transport && h.stderr != nil {
-		if said := h.stderr.text(); said != "" {
-			err = fmt.Errorf("%w (the agent said: %s)", err, said)
-		}
+	if diag.KindOf(err) == diag.Transport {
+		err = h.whyBroken(err)
 	}
 	e := *diag.From(err)
 	e.Host = h.Name
 	return &e
+}
+
+// endKnown is how long after the stream broke its reason may come: what ends
+// the agent and what ends the connection look the same at first.
+const endKnown = time.Second
+
+// whyBroken says more of a broken stream: why the connection ended or, where it
+// still stands, how the agent ended and what it said last.
+func (h *Host) whyBroken(err error) error {
+	t := time.NewTimer(endKnown)
+	defer t.Stop()
+	select {
+	case <-h.over:
+	case <-h.conn.Done():
+	case <-t.C:
+		return err
+	}
+	if cause := h.conn.Err(); cause != nil {
+		return cause
+	}
+	select {
+	case <-h.over:
+	default:
+		return err
+	}
+	var exit *ssh.ExitError
+	if errors.As(h.how, &exit) && !exit.Missing {
+		err = fmt.Errorf("%w: %w", err, exit)
+	}
+	if said := h.stderr.text(); said != "" {
+		err = fmt.Errorf("%w (it said: %s)", err, said)
+	}
+	return err
 }
 
 type counting struct {

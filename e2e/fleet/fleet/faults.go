@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"context"
 	"time"
 
 	"kforge.dev/kforge/pkg/ssh/sshtest"
@@ -13,9 +14,14 @@ type Faults struct {
 	// CutAfter breaks each connection after so many bytes that the host read; 0
 	// is never.
 	CutAfter int64
-	Exit     map[string]int // programs that end with another exit code, by name
-	Slow     time.Duration  // what each program takes longer: an old disk
-	DiskFull bool           // no byte is free for what is sent
+	// Exit gives programs that end with another exit code, by name or by name
+	// and first argument: "kubeadm", "systemctl start".
+	Exit     map[string]int
+	Slow     time.Duration // what each program takes longer: an old disk
+	DiskFull bool          // no byte is free for what is sent
+	// Hold is called before each program runs, and may block until ctx ends; nil
+	// holds nothing.
+	Hold func(ctx context.Context, program string)
 	// KillAtProgram and KillAtRequest kill the agent as it begins its nth program
 	// or request; 0 is never. Every agent from then on dies at the same count,
 	// unless Once is set.

@@ -26,6 +26,8 @@ type Options struct {
 	Latency time.Duration
 	// Connect is timeouts.connect of the inventory; 0 means 5 s.
 	Connect time.Duration
+	// Mirror is shared with other fleets; nil starts one for this fleet alone.
+	Mirror *Mirror
 	// Cold hosts have no agent yet and take the upload of one.
 	Cold bool
 }
@@ -34,12 +36,13 @@ type Options struct {
 type Fleet struct {
 	Machines []*Machine
 	API      *API
-	Mirror   *Mirror
 	// Inventory is the file that names all hosts.
 	Inventory string
 
-	dir string
-	key *sshtest.Key
+	dir     string
+	mirror  *Mirror // nil when it is shared
+	key     *sshtest.Key
+	closing sync.Once
 }
 
 // New starts a fleet below dir, an empty folder.
@@ -58,9 +61,12 @@ func New(dir string, o Options) (*Fleet, error) {
 		Machines: make([]*Machine, o.Hosts), API: newAPI(), dir: dir, key: key,
 		Inventory: filepath.Join(dir, "inventory.yaml"),
 	}
-	if f.Mirror, err = newMirror(); err != nil {
-		f.API.Stop()
-		return nil, fmt.Errorf("start fleet: %w", err)
+	if o.Mirror == nil {
+		if f.mirror, err = NewMirror(); err != nil {
+			f.API.Stop()
+			return nil, fmt.Errorf("start fleet: %w", err)
+		}
+		o.Mirror = f.mirror
 	}
 	var g errgroup.Group
 	g.SetLimit(8)
@@ -100,7 +106,7 @@ spec:
   artifacts: {mirror: %q}
   timeouts: {connect: %s, ready: 30s}
   hosts:
-`, f.Mirror.URL, o.Connect)
+`, o.Mirror.URL, o.Connect)
 	for i, m := range f.Machines {
 		role := "worker"
 		if i == 0 {
@@ -154,6 +160,11 @@ func (f *Fleet) Stats() sshtest.Stats {
 
 // Close stops everything and waits for it. The folder stays.
 func (f *Fleet) Close() error {
+	f.closing.Do(f.close)
+	return nil
+}
+
+func (f *Fleet) close() {
 	var wg sync.WaitGroup
 	for _, m := range f.Machines {
 		if m != nil {
@@ -162,6 +173,7 @@ func (f *Fleet) Close() error {
 	}
 	wg.Wait()
 	f.API.Stop()
-	f.Mirror.Close()
-	return nil
+	if f.mirror != nil {
+		f.mirror.Close()
+	}
 }

@@ -2,6 +2,8 @@ package fleet_test
 
 import (
 	"context"
+	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -16,6 +18,34 @@ import (
 	"kforge.dev/kforge/pkg/ui"
 )
 
+// What all tests share: a mirror, and a bundle of all that it has.
+var (
+	mirror     *fleet.Mirror
+	bundleFile string
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "kforge-fleet-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "preparing tests:", err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		bundleFile = filepath.Join(dir, "bundle.tar")
+		if mirror, err = fleet.NewMirror(); err == nil {
+			defer mirror.Close()
+			err = mirror.Bundle(context.Background(), bundleFile, filepath.Join(dir, "cache"))
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "preparing tests:", err)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
 // start makes a fleet for a test, in memory where the machine has a place for
 // that: thousands of small files are synced.
 func start(t testing.TB, o fleet.Options) *fleet.Fleet {
@@ -25,6 +55,7 @@ func start(t testing.TB, o fleet.Options) *fleet.Fleet {
 		dir = mem
 		t.Cleanup(func() { os.RemoveAll(mem) })
 	}
+	o.Mirror = mirror
 	f, err := fleet.New(dir, o)
 	if err != nil {
 		t.Fatal(err)
@@ -74,11 +105,17 @@ func world(f *fleet.Fleet, r *record) *run.Env {
 		Version: "test", StateDir: filepath.Join(dir, "runs"), CacheDir: filepath.Join(dir, "cache"),
 		Agents:    agentbin.FromBinaries(map[string][]byte{runtime.GOARCH: []byte("the agent runs in this process")}),
 		Renderers: []ui.Renderer{r},
+		Backoff:   func(int) time.Duration { return 50 * time.Millisecond },
 	}
 }
 
+// options of every run.
+func options(f *fleet.Fleet) run.Options {
+	return run.Options{Inventory: f.Inventory, Bundle: bundleFile, Yes: true}
+}
+
 func apply(ctx context.Context, f *fleet.Fleet, r *record) error {
-	return run.Apply(ctx, world(f, r), run.Options{Inventory: f.Inventory, Yes: true})
+	return run.Apply(ctx, world(f, r), options(f))
 }
 
 // settled waits until all agents have ended.

@@ -47,6 +47,14 @@ func (m *Machine) exec(ctx context.Context, cmd string, stdin io.Reader, stdout,
 		fmt.Fprintln(stderr, "kforge-agent: out of order")
 		return code
 	}
+	// The agent closes its input when it dies; the session behind has to live on
+	// for its exit status. The copy ends with the session.
+	in, feed := io.Pipe()
+	m.copies.Go(func() {
+		_, err := io.Copy(feed, stdin)
+		feed.CloseWithError(err)
+	})
+	defer in.Close()
 	err := agent.Serve(ctx, agent.Options{
 		Root: m.Root, Mode: wire.Mode(mode[1]), Digest: "sha256:" + name[1], Log: stderr,
 		Runner: &runner{m, kill}, Uptime: m.Host.Uptime, Facts: m.facts,
@@ -54,7 +62,7 @@ func (m *Machine) exec(ctx context.Context, cmd string, stdin io.Reader, stdout,
 		Now:  func() time.Time { return time.Now().Add(m.now().ClockAhead) },
 		Free: m.free,
 		Seen: func(t wire.Type) { m.seen(t, kill) },
-	}, stdin, &mortal{ctx, stdout})
+	}, in, &mortal{ctx, stdout})
 	switch {
 	case errors.Is(context.Cause(ctx), errKilled):
 		return -9
@@ -135,8 +143,16 @@ func (r *runner) Run(ctx context.Context, c resource.Cmd) (resource.Result, erro
 			return resource.Result{}, context.Cause(ctx)
 		}
 	}
-	if code := f.Exit[filepath.Base(c.Argv[0])]; code != 0 {
-		text := fmt.Sprintf("%s: out of order", filepath.Base(c.Argv[0]))
+	name := filepath.Base(c.Argv[0])
+	if f.Hold != nil {
+		f.Hold(ctx, name)
+	}
+	code := f.Exit[name]
+	if len(c.Argv) > 1 && code == 0 {
+		code = f.Exit[name+" "+c.Argv[1]]
+	}
+	if code != 0 {
+		text := name + ": out of order"
 		if c.Line != nil {
 			c.Line(text)
 		}

@@ -27,6 +27,7 @@ type Machine struct {
 	latency time.Duration
 	cold    bool
 	place   *place
+	copies  sync.WaitGroup
 
 	mu       sync.Mutex
 	server   *sshtest.Server // nil while connections are refused
@@ -200,6 +201,7 @@ func (m *Machine) close() {
 	if server != nil {
 		server.Close()
 	}
+	m.copies.Wait()
 	m.place.close()
 }
 

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -33,7 +34,8 @@ const version = "v1.37.2"
 // is the same at every start, so that a lock file stays true.
 type Mirror struct{ *httptest.Server }
 
-func newMirror() (*Mirror, error) {
+// NewMirror starts a mirror. Close it.
+func NewMirror() (*Mirror, error) {
 	items, err := bundle.Catalogue(version, runtime.GOARCH)
 	if err != nil {
 		return nil, err
@@ -131,4 +133,19 @@ func (m *Mirror) push(i bundle.Item) error {
 		return err
 	}
 	return remote.WriteIndex(ref, index)
+}
+
+// Bundle writes all that the mirror has into one file, for --bundle. cache is a
+// folder.
+func (m *Mirror) Bundle(ctx context.Context, file, cache string) error {
+	items, err := bundle.Catalogue(version, runtime.GOARCH)
+	if err != nil {
+		return err
+	}
+	store, err := bundle.NewStore(bundle.Options{CacheDir: cache, Mirror: m.URL})
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	return bundle.Create(ctx, file, store, items, nil)
 }

@@ -1,0 +1,150 @@
+package fleet_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"kforge.dev/kforge/e2e/fleet/fleet"
+	"kforge.dev/kforge/pkg/diag"
+	"kforge.dev/kforge/pkg/event"
+)
+
+func contains(err error, text string) bool { return err != nil && strings.Contains(err.Error(), text) }
+
+// noStepAfterFailure checks that no host began a step after one of its own
+// failed.
+func noStepAfterFailure(t testing.TB, r *record) {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	failed := map[string]string{}
+	for _, e := range r.events {
+		switch {
+		case e.Event == event.StepDone && e.Status == event.Failed && e.Host != "":
+			failed[e.Host] = e.Step
+		case e.Event == event.StepStart && failed[e.Host] != "":
+			t.Errorf("%s began %s after %s had failed", e.Host, e.Step, failed[e.Host])
+		}
+	}
+}
+
+func TestSevenBrokenHostsOfFifty(t *testing.T) {
+	t.Parallel()
+	f := start(t, fleet.Options{Hosts: 50, Connect: 4 * time.Second})
+	tests := map[string]struct {
+		faults fleet.Faults
+		kind   diag.Kind
+		status event.Status
+		says   string
+	}{
+		"h007": {fleet.Faults{Refuse: true}, diag.Unreachable, event.Unreachable, "refused"},
+		"h013": {fleet.Faults{Hang: true}, diag.Timeout, event.Unreachable, ""},
+		"h020": {fleet.Faults{CutAfter: 12_000}, diag.Transport, event.Unreachable, "connection"},
+		"h027": {fleet.Faults{Exit: map[string]int{"kubeadm": 3}}, diag.Command, event.Failed, "exit status 3"},
+		"h033": {fleet.Faults{DiskFull: true}, diag.NoSpace, event.Failed, "0 are free"},
+		"h041": {fleet.Faults{KillAtProgram: 3}, diag.Transport, event.Failed, "killed by SIGKILL"},
+		"h048": {fleet.Faults{ClockAhead: 90 * time.Second}, diag.Preflight, event.Failed, "off the median of the hosts"},
+	}
+	for name, tt := range tests {
+		if err := f.Machine(name).Break(tt.faults); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	var r record
+	err := apply(t.Context(), f, &r)
+	if diag.KindOf(err) != diag.Partial {
+		t.Fatalf("apply: %v, want kind partial", err)
+	}
+	noStepAfterFailure(t, &r)
+	good := 0
+	for _, got := range r.summary(t).Results {
+		want, broken := tests[got.Host]
+		switch {
+		case got.Host == "":
+		case !broken:
+			good++
+			if got.Status != event.Changed {
+				t.Errorf("%s: %s %v, want changed", got.Host, got.Status, got.Error)
+			}
+		case got.Error == nil:
+			t.Errorf("%s (%+v): %s, want kind %s", got.Host, want.faults, got.Status, want.kind)
+		case got.Status != want.status || diag.KindOf(got.Error) != want.kind || !contains(got.Error, want.says):
+			t.Errorf("%s (%+v): %s, kind %s: %v; want %s, kind %s, %q",
+				got.Host, want.faults, got.Status, diag.KindOf(got.Error), got.Error, want.status, want.kind, want.says)
+		default:
+			t.Logf("%s: %s: %s", got.Host, want.kind, firstLine(got.Error.Error()))
+		}
+	}
+	if good != 43 {
+		t.Errorf("%d good hosts, want 43", good)
+	}
+	settled(t, f)
+
+	// After healing, only those seven are touched.
+	if err := f.Heal(); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range f.Machines {
+		m.Requests()
+	}
+	before := digests(t, f, "/run/kforge")
+	var again record
+	if err := apply(t.Context(), f, &again); err != nil {
+		t.Fatalf("apply after healing: %v", err)
+	}
+	settled(t, f)
+	after := digests(t, f, "/run/kforge")
+	for i, m := range f.Machines {
+		requests := m.Requests()
+		_, broken := tests[m.Name]
+		switch {
+		case broken && fleet.Changes(requests) == 0:
+			t.Errorf("%s was not brought on: %v", m.Name, requests)
+		case !broken && (fleet.Changes(requests) != 0 || before[i] != after[i]):
+			t.Errorf("%s was touched again: %v, files changed: %v", m.Name, requests, before[i] != after[i])
+		}
+		if f.API.Get("/api/v1/nodes/"+m.Name) == nil {
+			t.Errorf("%s has not joined", m.Name)
+		}
+	}
+	var third record
+	if err := apply(t.Context(), f, &third); err != nil || third.summary(t).Mutating != 0 {
+		t.Errorf("third apply: %v, %d mutating requests", err, third.summary(t).Mutating)
+	}
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
+}
+
+// A step that failed ends its host's chain, whichever step it is.
+func TestNoStepFollowsAFailedOne(t *testing.T) {
+	t.Parallel()
+	for _, program := range []string{"modprobe", "systemctl start", "ctr", "kubeadm"} {
+		t.Run(program, func(t *testing.T) {
+			t.Parallel()
+			f := start(t, fleet.Options{Hosts: 4})
+			bad := f.Machines[2]
+			if err := bad.Break(fleet.Faults{Exit: map[string]int{program: 1}}); err != nil {
+				t.Fatal(err)
+			}
+			var r record
+			err := apply(t.Context(), f, &r)
+			if diag.KindOf(err) != diag.Partial {
+				t.Errorf("apply: %v, want kind partial", err)
+			}
+			noStepAfterFailure(t, &r)
+			for _, got := range r.summary(t).Results {
+				if bad := got.Host == bad.Name; bad != (got.Status == event.Failed) {
+					t.Errorf("%s: %s: %v", got.Host, got.Status, got.Error)
+				}
+			}
+			if f.API.Get("/api/v1/nodes/"+bad.Name) != nil {
+				t.Errorf("%s joined", bad.Name)
+			}
+		})
+	}
+}

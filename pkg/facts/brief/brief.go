@@ -17,15 +17,13 @@ func Rows(h *facts.Host) [][]string {
 	var out [][]string
 	add := func(label, text string) {
 		if text != "" {
-			if n := len(out); n > 0 && out[n-1][0] != label && slices.ContainsFunc(out, func(r []string) bool { return r[0] == label }) {
-				label = ""
-			} else if n > 0 && out[n-1][0] == label {
-				label = ""
+			if slices.ContainsFunc(out, func(r []string) bool { return r[0] == label }) {
+				label = "" // a line more of the same
 			}
 			out = append(out, []string{label, text})
 		}
 	}
-	add("system", list(h.OS.Name, "Linux "+h.Kernel.Release, h.Kernel.Arch, fmt.Sprintf("cgroup v%d", h.Kernel.Cgroup), systemd(h.OS.Systemd)))
+	add("system", list(h.OS.Name, strings.TrimSpace("Linux "+h.Kernel.Release), h.Kernel.Arch, fmt.Sprintf("cgroup v%d", h.Kernel.Cgroup), systemd(h.OS.Systemd)))
 	add("machine", machine(h))
 	add("cpu", cpu(h.CPU))
 	add("memory", memory(h.Memory))
@@ -169,7 +167,7 @@ func locate(l facts.Locate) string {
 	if l.Active {
 		state = "runs daily"
 	}
-	return list(l.Program, state, fmt.Sprintf("leaves out %d paths", len(l.PrunePaths)))
+	return list(l.Program, state, with("leaves out ", count(len(l.PrunePaths), "path")))
 }
 
 func leftovers(all []facts.Leftover) string {

@@ -136,6 +136,8 @@ func dns(r facts.Resolver) string {
 			case a.Server != s:
 			case a.Error != "":
 				fault = a.Error
+			case a.Code != "NOERROR" && a.Code != "NXDOMAIN":
+				fault = cmp.Or(fault, a.Code) // it answers, and knows nothing
 			case best == 0 || a.Millis < best:
 				best = a.Millis
 			}

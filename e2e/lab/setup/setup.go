@@ -33,6 +33,8 @@ var tools = []tool{
 	{Package: "libc6-dev", File: "/usr/include/stdlib.h"},
 	{Package: "libseccomp-dev", File: "/usr/include/seccomp.h"},
 	{Package: "pkg-config", Program: "pkg-config"},
+	{Package: "chromium", Program: "chromium"}, // opens kforge's report
+	{Package: "fonts-dejavu-core", File: "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"},
 }
 
 // Machine installs what is missing and starts Docker when it does not answer. Docker's log goes to dockerd.log in stateDir.

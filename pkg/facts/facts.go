@@ -205,7 +205,10 @@ type DNSAnswer struct {
 
 // Time is the host's clock. Offset is filled by the admin's machine.
 type Time struct {
-	Unix float64 `json:"unix"` // the host's clock when asked
+	Unix float64 `json:"unix"` // the host's clock, halfway through the collection
+	// TookSeconds is how long the collection took, which is no part of the
+	// round trip.
+	TookSeconds float64 `json:"tookSeconds,omitempty"`
 	// Synced is the kernel's own word (adjtimex); MaxErrorMicros its bound.
 	Synced         bool   `json:"synced"`
 	MaxErrorMicros int64  `json:"maxErrorMicros"`
@@ -215,6 +218,8 @@ type Time struct {
 	// DropIn is the file that time servers of ours would be in, "" where the
 	// daemon's configuration reads no folder.
 	DropIn string `json:"dropIn,omitempty"`
+	// Configured are the servers and pools that its configuration names.
+	Configured []string `json:"configured,omitempty"`
 	// EstimatedErrorMicros is the kernel's estimate (adjtimex esterror).
 	EstimatedErrorMicros int64 `json:"estimatedErrorMicros,omitempty"`
 	// Sources as the daemon tells them, else as it is configured.

@@ -258,7 +258,7 @@ func (c *client) facts(ctx context.Context) (*facts.Host, error) {
 	trip := got.Sub(sent)
 	middle := sent.Add(trip / 2)
 	r.Facts.Time.OffsetSeconds = r.Facts.Time.Unix - float64(middle.UnixNano())/1e9
-	r.Facts.Time.RoundTripSeconds = trip.Seconds()
+	r.Facts.Time.RoundTripSeconds = max(0, trip.Seconds()-r.Facts.Time.TookSeconds)
 	return r.Facts, nil
 }
 

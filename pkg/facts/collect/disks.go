@@ -21,7 +21,7 @@ func (h *host) disks(mounts []mount) []facts.Disk {
 			out = append(out, d)
 		}
 	}
-	h.probeAll(out)
+	h.probeAll(out, slowRead, h.look)
 	h.whereMounted(out, mounts)
 	slices.SortFunc(out, func(a, b facts.Disk) int {
 		return cmp.Or(cmp.Compare(len(a.Name), len(b.Name)), cmp.Compare(a.Name, b.Name)) // sdb before sdaa

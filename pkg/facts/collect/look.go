@@ -25,10 +25,10 @@ type seen struct {
 	signatures [][]facts.Signature
 }
 
-// probeAll reads the beginnings and ends of all disks and partitions. A disk
-// that does not answer in time is told as such, and its reader left behind:
-// nothing can call off a read of a dying disk.
-func (h *host) probeAll(disks []facts.Disk) {
+// probeAll looks at all disks side by side. A disk that does not answer in time
+// is told as such, and its reader left behind: nothing can call off a read of a
+// dying disk.
+func (h *host) probeAll(disks []facts.Disk, wait time.Duration, look func(disk int, paths []string, sizes []uint64) seen) {
 	results := make(chan seen, len(disks))
 	slots := make(chan struct{}, maxProbes)
 	waiting := map[int]bool{}
@@ -52,11 +52,11 @@ func (h *host) probeAll(disks []facts.Disk) {
 			late := over
 			begun.Unlock()
 			if !late {
-				results <- h.look(i, paths, sizes)
+				results <- look(i, paths, sizes)
 			}
 		}()
 	}
-	timer := time.NewTimer(slowRead)
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for len(waiting) > 0 {
 		select {
@@ -68,7 +68,7 @@ func (h *host) probeAll(disks []facts.Disk) {
 			over = true
 			begun.Unlock()
 			for i := range waiting {
-				disks[i].Unread = "no answer within " + slowRead.String()
+				disks[i].Unread = "no answer within " + wait.String()
 			}
 			return
 		}

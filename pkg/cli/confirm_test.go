@@ -51,3 +51,14 @@ func TestInterruptsByTheirNumber(t *testing.T) {
 		}
 	}
 }
+
+func TestRunsOnHostsAreLetEnd(t *testing.T) {
+	t.Parallel()
+	a := &app{streams: Streams{In: &bytes.Buffer{}, Out: &bytes.Buffer{}, Err: &bytes.Buffer{}}, progress: "plain", color: "never"}
+	if _, _, err := a.env(&clusterFlags{output: "text"}, []string{"lab.yaml"}); err != nil {
+		t.Fatal(err)
+	}
+	if !a.hosts.Load() {
+		t.Error("the first ctrl-c would cancel what runs on hosts")
+	}
+}

@@ -101,11 +101,27 @@ func (s *server) takeLock(ctx context.Context, l wire.Lock) error {
 	return nil
 }
 
+// onlyImages tells of an apply that touches nothing but containerd's images. It
+// may go on beside another apply: while kubeadm init waits for the control plane
+// to come up, the images that come next are imported.
+func onlyImages(rs []spec.Resource) bool {
+	for _, r := range rs {
+		if r.Image == nil {
+			return false
+		}
+	}
+	return len(rs) > 0
+}
+
 // applyAll waits for its turn and applies, telling of everything as it happens.
 func (s *server) applyAll(ctx context.Context, id uint64, a wire.Apply) (*wire.Reply, error) {
+	turn := s.apply
+	if onlyImages(a.Resources) {
+		turn = s.imports
+	}
 	select {
-	case s.apply <- struct{}{}:
-		defer func() { <-s.apply }()
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}

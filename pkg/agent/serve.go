@@ -58,7 +58,8 @@ type server struct {
 	w       *wire.Writer
 	blobs   store
 	journal *journal
-	apply   chan struct{} // holds one token: applies go one at a time
+	apply   chan struct{} // holds one token: applies go one at a time,
+	imports chan struct{} // and so do those that only import images
 	later   *durable.Queue
 	images  resource.ImageList
 
@@ -112,7 +113,7 @@ func Serve(ctx context.Context, o Options, in io.Reader, out io.Writer) error {
 	}
 	s := &server{
 		Options: o, w: wire.NewWriter(out), blobs: newStore(o.Root, o.Free), journal: newJournal(o.Root, o.Now),
-		apply: make(chan struct{}, 1), calls: map[uint64]*call{}, later: durable.New(),
+		apply: make(chan struct{}, 1), imports: make(chan struct{}, 1), calls: map[uint64]*call{}, later: durable.New(),
 	}
 	if err := s.w.Mark(wire.AgentMark); err != nil {
 		return fmt.Errorf("greeting: %w", err)

@@ -22,6 +22,9 @@ type Step struct {
 	Needs []string
 	// NeedsAny, when not empty: at least one of these must have ended well.
 	NeedsAny []string
+	// Beside: it may run beside another step of its host, of which at most one
+	// runs at a time otherwise.
+	Beside bool
 	// Work is what an executor does; graph never looks at it.
 	Work any
 }

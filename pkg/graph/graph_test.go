@@ -206,3 +206,42 @@ func BenchmarkThousandHosts(b *testing.B) {
 		}
 	}
 }
+
+// A step beside runs while another of its host does; two ordinary ones never do.
+func TestBeside(t *testing.T) {
+	t.Parallel()
+	g, err := New([]Step{
+		{ID: "images", Host: "n1"},
+		{ID: "init", Host: "n1", Needs: []string{"images"}},
+		{ID: "more-images", Host: "n1", Needs: []string{"images"}, Beside: true},
+		{ID: "kubelet", Host: "n1", Needs: []string{"images"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewScheduler(g, Limits{})
+	ids := func(steps []Step) (out []string) {
+		for _, st := range steps {
+			out = append(out, st.ID)
+		}
+		return out
+	}
+	for _, tt := range []struct {
+		done string
+		want []string
+	}{
+		{"", []string{"images"}},
+		{"images", []string{"init", "more-images"}},
+		{"more-images", nil},
+		{"init", []string{"kubelet"}},
+		{"kubelet", nil},
+	} {
+		s.Done(tt.done, true)
+		if got := ids(s.Next()); !slices.Equal(got, tt.want) {
+			t.Errorf("after %q: %v start, want %v", tt.done, got, tt.want)
+		}
+	}
+	if !s.Finished() {
+		t.Error("not finished")
+	}
+}

@@ -29,8 +29,8 @@ type Limits struct {
 	MaxFailures int
 }
 
-// Scheduler walks a graph. At most one step runs on a host at a time, any
-// number for the cluster. It is not safe for concurrent use: its caller is one
+// Scheduler walks a graph. At most one step runs on a host at a time, those
+// beside it not counted, and any number for the cluster. It is not safe for concurrent use: its caller is one
 // loop.
 type Scheduler struct {
 	g       *Graph
@@ -79,7 +79,7 @@ func (s *Scheduler) Next() []Step {
 			continue
 		}
 		limit := s.limits.Class[step.Class]
-		if s.busy[step.Host] || (limit > 0 && s.class[step.Class] >= limit) {
+		if (s.busy[step.Host] && !step.Beside) || (limit > 0 && s.class[step.Class] >= limit) {
 			rest = append(rest, i)
 			continue
 		}
@@ -87,7 +87,7 @@ func (s *Scheduler) Next() []Step {
 		s.running++
 		s.waiting--
 		s.class[step.Class]++
-		if step.Host != "" {
+		if step.Host != "" && !step.Beside {
 			s.busy[step.Host] = true
 		}
 		start = append(start, step)
@@ -110,7 +110,9 @@ func (s *Scheduler) Done(id string, ok bool) []Step {
 	step := s.g.steps[i]
 	s.running--
 	s.class[step.Class]--
-	delete(s.busy, step.Host)
+	if !step.Beside {
+		delete(s.busy, step.Host)
+	}
 	if ok {
 		s.state[i] = OK
 		s.release(i)

@@ -3,19 +3,26 @@ package plan
 import (
 	"slices"
 
+	"kforge.dev/kforge/pkg/diag"
+	"kforge.dev/kforge/pkg/graph"
 	"kforge.dev/kforge/pkg/kubeadm"
 	"kforge.dev/kforge/pkg/node"
 	"kforge.dev/kforge/pkg/spec"
 )
 
 // afterInit are images that the control plane needs only once it runs: they
-// are imported while the first workers already join.
-var afterInit = []string{"coredns", "flannel", "flannel-cni-plugin"}
+// are imported while kubeadm init waits for it, in this order. kube-proxy's pod
+// comes first, at the end of the init.
+var afterInit = []string{"kube-proxy", "flannel-cni-plugin", "flannel", "coredns"}
 
 // prepare adds the steps that no other host waits for.
 func (b *builder) prepare(h *host) error {
+	services, err := node.Services(h.node)
+	if err != nil { // a finding, and here only where it was waived
+		b.note(h.Name, diag.Hint(err), "left as it is: %v", err)
+	}
 	b.add(h, "prepare", PhasePrepare, ClassHost, "kernel modules and settings",
-		&spec.HostWork{Resources: node.Prepare(h.node)})
+		&spec.HostWork{Resources: append(node.Prepare(h.node), services...)})
 
 	runtime, err := node.Containerd(h.node)
 	if err != nil {
@@ -50,17 +57,23 @@ func (b *builder) prepare(h *host) error {
 // needs after. A worker's pods start the moment it has joined, so it needs all.
 func (h *host) splitImages() (before, after []spec.Image) {
 	for _, image := range h.images {
-		later := h.ControlPlane() && slices.ContainsFunc(afterInit, func(name string) bool {
-			_, ok := kubeadm.Image([]spec.Image{image}, name)
-			return ok
-		})
+		later := h.ControlPlane() && turn(image) >= 0
 		if later {
 			after = append(after, image)
 		} else {
 			before = append(before, image)
 		}
 	}
+	slices.SortStableFunc(after, func(a, b spec.Image) int { return turn(a) - turn(b) })
 	return before, after
+}
+
+// turn is the place of an image in afterInit.
+func turn(image spec.Image) int {
+	return slices.IndexFunc(afterInit, func(name string) bool {
+		_, ok := kubeadm.Image([]spec.Image{image}, name)
+		return ok
+	})
 }
 
 // initialize adds the control plane's own steps.
@@ -69,13 +82,16 @@ func (b *builder) initialize(h *host) error {
 	if err != nil {
 		return err
 	}
+	prepared := h.last
 	b.add(h, "init", PhaseControlPlane, ClassInit, "control plane "+b.in.Cluster.Version,
 		&spec.HostWork{Resources: []spec.Resource{command}})
 	b.addAPI(h.last)
 
 	_, after := h.splitImages()
-	b.add(h, "images-addons", PhaseImages, ClassImage, "container images of add-ons",
-		&spec.HostWork{Resources: node.Images(after)})
+	b.steps = append(b.steps, graph.Step{
+		ID: h.Name + "/images-addons", Host: h.Name, Phase: PhaseImages, Class: ClassImage, Title: "container images of add-ons",
+		Needs: []string{prepared}, Beside: true, Work: &spec.HostWork{Resources: node.Images(after)},
+	})
 	b.running(h)
 	return nil
 }

@@ -100,6 +100,14 @@ func TestBuild(t *testing.T) {
 		},
 		"bare-skipping-a-worker":     func() plan.Input { return skip(bare(), "n3") },
 		"finished-skipping-a-worker": func() plan.Input { return skip(finished(), "n3") },
+		"time-and-dns": func() plan.Input {
+			in := finished()
+			in.Cluster.DNSServers, in.Cluster.ManageHostDNS = []string{"10.0.0.53"}, true
+			in.Cluster.Hosts[0].TimeServers = []string{"10.0.0.54"} // of which nothing can be set: waived
+			in.Cluster.Hosts[1].TimeServers = []string{"10.0.0.54"}
+			in.Facts["n2"].Time.Unit, in.Facts["n2"].Time.DropIn = "chrony.service", "/etc/chrony/sources.d/kforge.sources"
+			return in
+		},
 		"interrupted-init": func() plan.Input { // admin.conf is written early
 			in := bare()
 			in.Facts["n1"].Kubernetes = facts.Kubernetes{AdminConf: true, KubeletConf: true, Interrupted: []string{kubeadm.InitID}}

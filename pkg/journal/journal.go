@@ -89,6 +89,7 @@ func Open(dir, command, cluster string, now func() time.Time) (*Journal, error) 
 	if j.events, err = create(j.dir, EventsFile); err != nil {
 		return fail(err)
 	}
+	hold(j.events)
 	if j.log, err = create(j.dir, LogFile); err != nil {
 		return fail(errors.Join(err, j.events.Close()))
 	}

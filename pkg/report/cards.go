@@ -19,6 +19,7 @@ type card struct {
 	System   string // Debian 12, Linux 6.1
 	Picture  *picture
 	Error    string
+	Hint     string
 	Problems []tile // findings by severity
 }
 
@@ -31,7 +32,7 @@ func cards(in Input) (out []card, unitText string) {
 	unit := memoryUnit(in.Hosts)
 	alike := map[string]int{}
 	for _, h := range in.Hosts {
-		c := card{Names: []string{h.Name}, Roles: h.Roles, Class: h.Class, Error: h.Error, Problems: problems(in.Findings, h.Name)}
+		c := card{Names: []string{h.Name}, Roles: h.Roles, Class: h.Class, Error: h.Error, Hint: h.Hint, Problems: problems(in.Findings, h.Name)}
 		key := "" // alone
 		if f := h.Facts; f != nil {
 			m := read(f)

@@ -30,7 +30,7 @@ func site(t *testing.T) report.Input {
 			{Name: "hadoop-07", Address: "10.0.1.7", Class: "hadoop", Roles: []string{"worker"}, Facts: hadoop()},
 			{Name: "gpu-02", Address: "10.0.2.2", Class: "gpu-v100", Roles: []string{"worker"}, Facts: dgx()},
 			{Name: "mem-01", Address: "10.0.3.1", Class: "in-memory", Roles: []string{"worker"}, Facts: inMemory()},
-			{Name: "hadoop-08", Address: "10.0.1.8", Class: "hadoop", Roles: []string{"worker"}, Error: "dial 10.0.1.8:22: no route to host"},
+			{Name: "hadoop-08", Address: "10.0.1.8", Class: "hadoop", Roles: []string{"worker"}, Error: "dial 10.0.1.8:22: no route to host", Hint: "there is no route to 10.0.1.8: check the address, and whether a bastion is needed"},
 		},
 		Findings: []preflight.Finding{
 			{Rule: "clock", Severity: preflight.Error, Host: "hadoop-07", Message: "the clock is 2.4 s behind the fleet's median", Hint: "start a time daemon: systemctl enable --now chrony"},

@@ -65,7 +65,7 @@ func read(f *facts.Host) machine {
 	}
 	for _, list := range [][]facts.Interface{f.Interfaces, f.IdleInterfaces} {
 		for _, i := range list {
-			if i.Name == "lo" || (i.Kind != "" && i.Kind != "nic") {
+			if i.Name == "lo" || (i.Kind != "" && i.Kind != "nic" && (i.Name != f.DefaultInterface || made(f, i.Name))) {
 				continue
 			}
 			m.NICs = append(m.NICs, nic{
@@ -75,6 +75,12 @@ func read(f *facts.Host) machine {
 		}
 	}
 	return m
+}
+
+// made tells whether an interface is made of cards that are drawn anyway. The
+// default one of a container is not, and is all that there is to draw.
+func made(f *facts.Host, name string) bool {
+	return slices.ContainsFunc(append(slices.Clone(f.Interfaces), f.IdleInterfaces...), func(i facts.Interface) bool { return i.Master == name })
 }
 
 // usage tells whether anything lies on a disk, and what, in a few words.

@@ -37,9 +37,10 @@ type Host struct {
 	Address string
 	Class   string
 	Roles   []string
-	// Facts are nil when the host was not reached; Error says why.
-	Facts *facts.Host
-	Error string
+	// Facts are nil when the host was not reached; Error says why, and Hint
+	// what to do.
+	Facts       *facts.Host
+	Error, Hint string
 }
 
 //go:embed page.html style.css

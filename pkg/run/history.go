@@ -18,9 +18,11 @@ import (
 	"kforge.dev/kforge/pkg/wire"
 )
 
-// CutOff is the result of a run whose record has no end: the machine went
-// down, kforge was killed, or the run is still going.
-const CutOff event.Status = "cut off"
+// Results of runs whose record has no end.
+const (
+	CutOff  event.Status = "cut off" // the machine went down, or kforge was killed
+	Running event.Status = "running"
+)
 
 // Record is a run as its record on the admin's machine tells it.
 type Record struct {
@@ -128,9 +130,12 @@ func record(dir, name string) (Record, error) {
 		}
 		return r, nil
 	}
+	if journal.Live(r.Dir) {
+		r.Result = Running
+	}
 	events, err := journal.Read(r.Dir)
 	if err != nil {
-		return r, nil // cut off, and no more is known
+		return r, nil // no more is known
 	}
 	for _, e := range events {
 		r.Seconds = e.Time.Sub(r.Time).Seconds()

@@ -75,7 +75,7 @@ func askHosts(ctx context.Context, e *Env, c *inventory.Cluster, in *report.Inpu
 	told := map[string]*facts.Host{}
 	for i, h := range in.Hosts {
 		if err := f.unreachable[h.Name]; err != nil {
-			in.Hosts[i].Error = err.Error()
+			in.Hosts[i].Error, in.Hosts[i].Hint = strings.TrimPrefix(err.Error(), h.Name+": "), diag.Hint(err)
 		} else if got := f.facts[h.Name]; got != nil {
 			in.Hosts[i].Facts, told[h.Name] = got, got
 		}

@@ -84,6 +84,13 @@ var networkCases = []struct {
 		delete(in.Facts, "n2")
 		in.Unreachable = map[string]error{"n2": diag.New(diag.Unreachable, "dial 10.0.0.12:22", "connection refused").On("n2")}
 	}, []string{"error reach n2: not reached: dial 10.0.0.12:22: connection refused"}},
+	{"no folder for time servers", func(in *preflight.Input) {
+		in.Cluster.Hosts[1].TimeServers = []string{"ntp.example.com"}
+	}, []string{"error time-servers n2: set time servers: the configuration of chrony reads no folder that a file of kforge could be in"}},
+	{"a resolv.conf of somebody else", func(in *preflight.Input) {
+		in.Cluster.ManageHostDNS, in.Cluster.DNSServers = true, []string{"10.0.0.2"}
+		in.Facts["n2"].Resolver = facts.Resolver{Path: "/etc/resolv.conf", Servers: []string{"10.0.0.9"}}
+	}, []string{"error dns-hosts n2: set the host's DNS servers: /etc/resolv.conf names 10.0.0.9 and is not systemd-resolved's: kforge does not rewrite it"}},
 	{"a good network", paths(func(*facts.Path) {}), nil},
 	{"the API is blocked", paths(closed("n1", 6443, "no answer")), []string{
 		"error ports n2: port 6443/tcp of n1 (the API server) is not reached: no answer",

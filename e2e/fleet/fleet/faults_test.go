@@ -5,9 +5,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kforge.dev/kforge/e2e/fleet/fleet"
 	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/event"
+	"kforge.dev/kforge/pkg/wire"
 )
 
 func contains(err error, text string) bool { return err != nil && strings.Contains(err.Error(), text) }
@@ -146,5 +149,52 @@ func TestNoStepFollowsAFailedOne(t *testing.T) {
 				t.Errorf("%s joined", bad.Name)
 			}
 		})
+	}
+}
+
+// An agent that dies while it starts is told as that, and not as a connection
+// that we closed ourselves.
+func TestAgentKilledAtItsFirstRequest(t *testing.T) {
+	t.Parallel()
+	f := start(t, fleet.Options{Hosts: 1})
+	if err := f.Machines[0].Break(fleet.Faults{KillAtRequest: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := connect(t, f, "h001", wire.ReadWrite); diag.KindOf(err) != diag.Transport || !contains(err, "killed by SIGKILL") {
+		t.Errorf("connect: %v (kind %s), want kind transport and SIGKILL", err, diag.KindOf(err))
+	}
+}
+
+// A slow disk and a late network change nothing but the time.
+func TestSlowHostsSucceed(t *testing.T) {
+	t.Parallel()
+	f := start(t, fleet.Options{Hosts: 3, Latency: 5 * time.Millisecond})
+	if err := f.Machines[1].Break(fleet.Faults{Slow: 50 * time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	var r record
+	if err := apply(t.Context(), f, &r); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFaultsAreRead(t *testing.T) {
+	t.Parallel()
+	var got fleet.Faults
+	for _, text := range []string{"refuse", "hang", "full", "cut:9", "exit:kubeadm:3", "slow:2s", "kill:4", "ahead:-1m"} {
+		var err error
+		if got, err = got.With(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := fleet.Faults{Refuse: true, Hang: true, DiskFull: true, CutAfter: 9, Exit: map[string]int{"kubeadm": 3},
+		Slow: 2 * time.Second, KillAtProgram: 4, ClockAhead: -time.Minute}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("faults (-want +got):\n%s", diff)
+	}
+	for _, text := range []string{"", "burn", "cut:x", "exit:kubeadm"} {
+		if _, err := got.With(text); err == nil {
+			t.Errorf("fault %q was taken", text)
+		}
 	}
 }

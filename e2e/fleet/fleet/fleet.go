@@ -8,6 +8,7 @@ package fleet
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,9 +46,12 @@ type Fleet struct {
 	closing sync.Once
 }
 
+// maxHosts is how many /24 there are in half of 10.0.0.0/8.
+const maxHosts = 1 << 15
+
 // New starts a fleet below dir, an empty folder.
 func New(dir string, o Options) (*Fleet, error) {
-	if o.Hosts < 1 || o.Hosts > 250*250 {
+	if o.Hosts < 1 || o.Hosts > maxHosts {
 		return nil, fmt.Errorf("start fleet: %d hosts", o.Hosts)
 	}
 	if o.Connect == 0 {
@@ -91,6 +95,9 @@ func hostName(i int) string { return fmt.Sprintf("h%03d", i+1) }
 // nodeIP of the host at i, in one /16.
 func nodeIP(i int) string { return fmt.Sprintf("10.99.%d.%d", i/250, i%250+1) }
 
+// podBits is the length of a pod network's prefix with a /24 for each host.
+func podBits(hosts int) int { return min(16, 24-bits.Len(uint(hosts-1))) }
+
 // write writes the inventory, the key and known_hosts.
 func (f *Fleet) write(o Options) error {
 	private, err := f.key.PEM("")
@@ -105,8 +112,9 @@ spec:
   ssh: {user: root, identityFiles: [./key], knownHosts: ./known_hosts, hostKeys: strict}
   artifacts: {mirror: %q}
   timeouts: {connect: %s, ready: 30s}
+  network: {podCIDR: 10.128.0.0/%d}
   hosts:
-`, o.Mirror.URL, o.Connect)
+`, o.Mirror.URL, o.Connect, podBits(o.Hosts))
 	for i, m := range f.Machines {
 		role := "worker"
 		if i == 0 {

@@ -116,12 +116,18 @@ func dnsLimits(_ Input, _ inventory.ResolvedHost, f *facts.Host) []Finding {
 	return out
 }
 
+// dnsExternal finds servers that cannot look outward. A site whose servers say
+// that there is no such name has decided so: hosts need nothing from outside.
 func dnsExternal(in Input, h inventory.ResolvedHost, f *facts.Host) []Finding {
-	if l, ok := find(in.Lookups[h.Name], external); ok && len(l.Answers) == 0 && !silent(f) {
-		return warnf("let the host's DNS servers resolve outside names, or waive this check where nothing outside is needed",
-			"%s does not resolve (%s)", strings.TrimSuffix(external, "."), cmp.Or(l.Error, "there is no such name"))
+	l, ok := find(in.Lookups[h.Name], external)
+	name := strings.TrimSuffix(external, ".")
+	switch {
+	case !ok || len(l.Answers) > 0 || silent(f):
+		return nil
+	case l.Missing:
+		return noticef("nothing, unless pods need names from outside: then let the host's DNS servers resolve them", "%s does not resolve: there is no such name here", name)
 	}
-	return nil
+	return warnf("let the host's DNS servers resolve outside names", "%s does not resolve: %s", name, l.Error)
 }
 
 // dnsWildcard finds a search domain that answers for everything: a pod that asks

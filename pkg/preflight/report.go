@@ -9,6 +9,8 @@ type Report struct {
 	Cluster    string `json:"cluster"`
 	Inventory  string `json:"inventory"` // path as the user gave it
 	Summary    Totals `json:"summary"`
+	// Paths is how many ways between hosts were measured, each way by itself.
+	Paths int `json:"paths"`
 	// Hosts in the inventory's order.
 	Hosts []HostTotals `json:"hosts"`
 	// Rules in the order of their work.
@@ -48,7 +50,7 @@ type RuleTotals struct {
 }
 
 func newReport(in Input) *Report {
-	r := &Report{APIVersion: ReportVersion, Cluster: in.Cluster.Name, Inventory: in.Cluster.File, Findings: []Finding{}, Waived: []Finding{}}
+	r := &Report{APIVersion: ReportVersion, Cluster: in.Cluster.Name, Inventory: in.Cluster.File, Paths: len(in.Paths), Findings: []Finding{}, Waived: []Finding{}}
 	measured := map[string]bool{}
 	for _, p := range in.Paths {
 		measured[p.From], measured[p.To] = true, true

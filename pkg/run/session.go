@@ -145,7 +145,7 @@ func (s *session) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	fallback := ownResolvers()
-	if err := s.preflight(art, fallback); err != nil {
+	if err := s.preflight(ctx, art, fallback); err != nil {
 		return err
 	}
 	s.executor = &executor{fleet: s.fleet, store: s.store, run: s.journal.ID(), version: s.env.Version, values: map[string]string{}, uploads: newSlots(s.parallel["upload"])}
@@ -154,8 +154,19 @@ func (s *session) prepare(ctx context.Context) (err error) {
 
 // preflight tells all findings. Errors take the hosts that they concern out of
 // the run; an error of the whole fleet ends it.
-func (s *session) preflight(art *artifacts, fallback []string) error {
-	findings := preflight.Check(preflight.Input{Cluster: s.cluster, Facts: s.fleet.facts, HasArtifacts: art.has, FallbackDNS: fallback})
+func (s *session) preflight(ctx context.Context, art *artifacts, fallback []string) error {
+	m := &measured{}
+	if s.joining() {
+		if err := s.watch.time("measure", func() error {
+			m = s.measure(ctx, true)
+			return ctx.Err()
+		}); err != nil {
+			return err
+		}
+	}
+	in := m.input(s)
+	in.HasArtifacts, in.FallbackDNS = art.has, fallback
+	findings := preflight.Check(in)
 	byHost := map[string][]error{}
 	var notes []note
 	for _, f := range findings {

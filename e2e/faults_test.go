@@ -406,6 +406,9 @@ func (l *faultLab) agentKilled(ctx context.Context, t *testing.T) {
 
 func (l *faultLab) comesBack(ctx context.Context, t *testing.T) {
 	l.apply(ctx, t)
+	// A node is Ready once its CNI configuration is there, a moment before the
+	// network's own pod runs.
+	kubectl(ctx, t, l.host("n1"), "--namespace", "kube-flannel", "rollout", "status", "daemonset/kube-flannel-ds", "--timeout=60s")
 	healthy(ctx, t, l.Lab)
 }
 

@@ -88,8 +88,12 @@ func (m *machine) plug(ctx context.Context) error {
 	return proc.Run(ctx, "ip", "link", "set", "dev", m.tap(), "master", bridge, "up")
 }
 
+// Cable leaves the tap itself up: User-mode Linux never uses one again that was down.
 func (m *machine) Cable(ctx context.Context, state string) error {
-	return proc.Run(ctx, "ip", "link", "set", "dev", m.tap(), state)
+	if state == "up" {
+		return m.plug(ctx)
+	}
+	return proc.Run(ctx, "ip", "link", "set", "dev", m.tap(), "nomaster")
 }
 
 func (m *machine) OwnKernel() bool { return true }

@@ -25,6 +25,8 @@ func (s *server) probe(ctx context.Context, id uint64, p wire.Probe) (*wire.Repl
 		out.Lookups = netprobe.Resolve(ctx, *p.Resolve)
 	case p.Sync != nil:
 		out.Sync, err = netprobe.Sync(ctx, *p.Sync, s.Root, record.StateDir)
+	case p.NTP != nil:
+		out.NTP = netprobe.NTP(ctx, *p.NTP)
 	default:
 		err = diag.New(diag.Internal, "probe", "nothing to measure is named")
 	}

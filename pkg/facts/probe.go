@@ -52,6 +52,15 @@ type Lookup struct {
 	Error   string `json:"error,omitempty"`
 }
 
+// NTPAnswer is what a time server says when it is asked by the host.
+type NTPAnswer struct {
+	Server  string `json:"server"`
+	Stratum int    `json:"stratum,omitempty"` // 1 to 15 of a server that knows the time
+	// OffsetSeconds is how far the server is ahead of the host.
+	OffsetSeconds float64 `json:"offsetSeconds,omitempty"`
+	Error         string  `json:"error,omitempty"` // why there is no answer
+}
+
 // SyncTimes are how long fdatasync takes after a write of 2300 bytes, as etcd's
 // log writes them.
 type SyncTimes struct {

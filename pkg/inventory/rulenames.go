@@ -13,7 +13,7 @@ var checkRules = map[string]bool{
 	"resources": false, "disk": false, "inodes": false, "node-address": false, "foreign-containerd": false,
 	"conflict": false, "foreign-kubelet": false, "stale-join": false, "port-held": false, "swap": false,
 	"resolver": false, "dns-servers": false, "dns-limits": false, "dns-names": false, "dns-external": false,
-	"dns-wildcard": false, "time-sync": false, "time-servers": false, "time-sources": false, "dns-hosts": false, "certificate-clock": false, "fsync": true,
+	"dns-wildcard": false, "time-sync": false, "time-servers": false, "time-answers": false, "time-sources": false, "dns-hosts": false, "certificate-clock": false, "fsync": true,
 	"secure-boot": false, "updatedb": false, "hostname": false,
 	"clock": true, "machine-id": false, "product-uuid": false, "mac": false, "ports": false, "path-mtu": false,
 	"link": false, "route": false, "round-trip": true,

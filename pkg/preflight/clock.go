@@ -86,6 +86,27 @@ func timeSync(_ Input, _ inventory.ResolvedHost, f *facts.Host) []Finding {
 	return nil
 }
 
+// timeAnswers is about the inventory's servers, whoever asks them now.
+func timeAnswers(in Input, h inventory.ResolvedHost, _ *facts.Host) []Finding {
+	var mute, lost []string
+	for _, a := range in.NTP[h.Name] {
+		switch {
+		case a.Error != "":
+			mute = append(mute, a.Server+" ("+a.Error+")")
+		case a.Stratum < 1 || a.Stratum > 15:
+			lost = append(lost, a.Server)
+		}
+	}
+	var out []Finding
+	if len(mute) > 0 {
+		out = append(out, warnf("let UDP port 123 through to them, or name others in time.servers", "time servers of the inventory do not answer: %s", strings.Join(mute, ", "))...)
+	}
+	if len(lost) > 0 {
+		out = append(out, warnf("put them right, or name others in time.servers", "time servers of the inventory do not know the time themselves: %s", strings.Join(lost, ", "))...)
+	}
+	return out
+}
+
 // timeSources needs a daemon that tells: what is only configured is no finding.
 func timeSources(_ Input, _ inventory.ResolvedHost, f *facts.Host) []Finding {
 	var lost, liars []string

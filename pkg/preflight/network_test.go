@@ -166,6 +166,9 @@ var networkCases = []struct {
 		[]string{"error dns-names n2: api.example.com does not resolve"}},
 	{"no time daemon", on("n2", func(f *facts.Host) { f.Time.Daemon, f.Time.DaemonActive = "", false }), []string{"warning time-sync n2: no time daemon"}},
 	{"not synchronised", on("n2", func(f *facts.Host) { f.Time.Synced = false }), []string{"warning time-sync n2: synchronised"}},
+	{"the inventory's time servers", func(in *preflight.Input) {
+		in.NTP = map[string][]facts.NTPAnswer{"n2": {{Server: "ntp1", Stratum: 2}, {Server: "ntp2", Error: "no answer"}, {Server: "ntp3"}}}
+	}, []string{"warning time-answers n2: do not answer: ntp2 (no answer)", "warning time-answers n2: ntp3"}},
 	{"no time server", on("n2", func(f *facts.Host) { f.Time.Sources = []facts.TimeSource{{Name: "ntp1", State: "unreachable"}} }), []string{"warning time-sources n2: ntp1"}},
 	{"one time server is lost", on("n2", func(f *facts.Host) {
 		f.Time.Sources = []facts.TimeSource{{Name: "ntp1", State: "unreachable"}, {Name: "ntp2", State: "selected"}}

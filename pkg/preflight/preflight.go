@@ -44,6 +44,8 @@ type Input struct {
 	Lookups      map[string][]facts.Lookup
 	Sync         map[string]*facts.SyncTimes
 	Certificates map[string][]facts.Certificate
+	// NTP is what the inventory's time servers said to each host.
+	NTP map[string][]facts.NTPAnswer
 	// HasArtifacts tells whether there are binaries and images for an
 	// architecture ("amd64"); nil means amd64 and arm64.
 	HasArtifacts func(arch string) error

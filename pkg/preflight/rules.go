@@ -50,6 +50,7 @@ var catalogue = []Rule{
 	{Name: "dns-wildcard", Protects: "no search domain answers for names of the cluster", host: dnsWildcard},
 	{Name: "time-sync", Protects: "the clock is kept", host: timeSync},
 	{Name: "time-servers", Protects: "the inventory's time servers can be set", host: timeServers},
+	{Name: "time-answers", Protects: "the inventory's time servers answer the host", host: timeAnswers},
 	{Name: "time-sources", Protects: "the time daemon reaches its servers", host: timeSources},
 	{Name: "fsync", Protects: "etcd's disk is fast enough", host: fsync},
 	{Name: "secure-boot", Protects: "the GPU's driver can be loaded", host: secureBoot},

@@ -25,13 +25,14 @@ type measured struct {
 	lookups      map[string][]facts.Lookup
 	sync         map[string]*facts.SyncTimes
 	certificates map[string][]facts.Certificate
+	ntp          map[string][]facts.NTPAnswer
 }
 
 // input is what the rules look at, of all that is known.
 func (m *measured) input(s *session) preflight.Input {
 	return preflight.Input{
 		Cluster: s.cluster, Facts: s.fleet.facts,
-		Paths: m.paths, Lookups: m.lookups, Sync: m.sync, Certificates: m.certificates,
+		Paths: m.paths, Lookups: m.lookups, Sync: m.sync, Certificates: m.certificates, NTP: m.ntp,
 	}
 }
 
@@ -49,7 +50,7 @@ const (
 // have not joined yet, and short: of a cluster that stands there is nothing to
 // ask. What cannot be measured is told as a warning and is in no result.
 func (s *session) measure(ctx context.Context, joining bool) *measured {
-	m := &measured{lookups: map[string][]facts.Lookup{}, sync: map[string]*facts.SyncTimes{}, certificates: map[string][]facts.Certificate{}}
+	m := &measured{lookups: map[string][]facts.Lookup{}, sync: map[string]*facts.SyncTimes{}, certificates: map[string][]facts.Certificate{}, ntp: map[string][]facts.NTPAnswer{}}
 	if joining && !s.joining() {
 		return m
 	}
@@ -57,6 +58,7 @@ func (s *session) measure(ctx context.Context, joining bool) *measured {
 	for name, f := range s.fleet.facts {
 		if !joining || !joined(f) {
 			wg.Go(func() { s.lookup(ctx, m, name, joining) })
+			wg.Go(func() { s.timeServers(ctx, m, name, joining) })
 		}
 	}
 	for _, name := range preflight.SyncHosts(s.cluster, s.fleet.facts, joining) {
@@ -105,14 +107,31 @@ func (s *session) unmeasured(ctx context.Context, name, what string, err error) 
 
 func (s *session) lookup(ctx context.Context, m *measured, name string, short bool) {
 	names, addresses := preflight.Questions(s.cluster, s.fleet.facts, name)
-	patience := 3.0
-	if short {
-		patience = 1
-	}
-	if out := s.ask(ctx, name, "name resolution", wire.Probe{Resolve: &wire.Resolve{Names: names, Addresses: addresses, Seconds: patience}}); out != nil {
+	if out := s.ask(ctx, name, "name resolution", wire.Probe{Resolve: &wire.Resolve{Names: names, Addresses: addresses, Seconds: patience(short)}}); out != nil {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.lookups[name] = out.Lookups
+	}
+}
+
+// patience is for servers that may not answer, in seconds.
+func patience(short bool) float64 {
+	if short {
+		return 1
+	}
+	return 3
+}
+
+// timeServers asks those of the inventory, from the host that is to use them.
+func (s *session) timeServers(ctx context.Context, m *measured, name string, short bool) {
+	h, ok := s.cluster.Host(name)
+	if !ok || len(h.TimeServers) == 0 {
+		return
+	}
+	if out := s.ask(ctx, name, "time servers", wire.Probe{NTP: &wire.NTP{Servers: h.TimeServers, Seconds: patience(short)}}); out != nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.ntp[name] = out.NTP
 	}
 }
 

@@ -13,13 +13,15 @@ type Probe struct {
 	Dial    *Dial    `json:"dial,omitempty"`
 	Resolve *Resolve `json:"resolve,omitempty"`
 	Sync    *Sync    `json:"sync,omitempty"`
+	NTP     *NTP     `json:"ntp,omitempty"`
 }
 
 // Probed is the reply to a probe.
 type Probed struct {
-	Paths   []facts.Path     `json:"paths,omitempty"`   // dial: one per target, in order
-	Lookups []facts.Lookup   `json:"lookups,omitempty"` // names, then addresses, in order
-	Sync    *facts.SyncTimes `json:"sync,omitempty"`
+	Paths   []facts.Path      `json:"paths,omitempty"`   // dial: one per target, in order
+	Lookups []facts.Lookup    `json:"lookups,omitempty"` // names, then addresses, in order
+	Sync    *facts.SyncTimes  `json:"sync,omitempty"`
+	NTP     []facts.NTPAnswer `json:"ntp,omitempty"` // in order
 }
 
 // Listen holds ports open, and answers who knows the nonce, until it is
@@ -66,6 +68,12 @@ type Resolve struct {
 	Names     []string `json:"names,omitempty"`
 	Addresses []string `json:"addresses,omitempty"` // reverse
 	Seconds   float64  `json:"seconds"`             // for all of them together
+}
+
+// NTP asks time servers, names or addresses, for the time. It sets nothing.
+type NTP struct {
+	Servers []string `json:"servers"`
+	Seconds float64  `json:"seconds"` // for all of them together
 }
 
 // Sync measures the disk under a directory, or under its nearest parent that is

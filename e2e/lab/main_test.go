@@ -15,6 +15,10 @@ func TestUsage(t *testing.T) {
 		{nil, "usage: go run ./e2e/lab VERB"},
 		{[]string{"fly"}, `unknown verb "fly"`},
 		{[]string{"break", "-state", "STATE", "n1"}, "faults: clock-ahead clock-daemon containerd disk"},
+		{[]string{"vm"}, "vm wants up, down or reboot"},
+		{[]string{"vm", "fly"}, `unknown verb vm "fly"`},
+		{[]string{"vm", "up", "-disks", "many"}, "want a number up to 7 and a size"},
+		{[]string{"vm", "reboot", "-state", "STATE"}, "usage: lab vm reboot HOST"},
 		{[]string{"exec", "-state", "STATE", "n1"}, "lab exec HOST -- CMD"},
 		{[]string{"artifacts", "-state", "STATE", "-kubernetes", "v1.2"}, "want the form"},
 	} {

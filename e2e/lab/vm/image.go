@@ -74,8 +74,12 @@ func writeInto(ctx context.Context, image string, files []host.File) error {
 			return fmt.Errorf("writing %s: %w", f.Path, err)
 		}
 	}
+	exist, err := there(ctx, image, files)
+	if err != nil {
+		return err
+	}
 	script := filepath.Join(dir, "script")
-	if err := os.WriteFile(script, []byte(debugfsScript(dir, files)), 0o600); err != nil {
+	if err := os.WriteFile(script, []byte(debugfsScript(dir, files, exist)), 0o600); err != nil {
 		return fmt.Errorf("writing a script: %w", err)
 	}
 	var said bytes.Buffer
@@ -85,18 +89,37 @@ func writeInto(ctx context.Context, image string, files []host.File) error {
 	return complaints(said.String())
 }
 
-// debugfsScript writes the i-th file from dir/i. What is there is replaced.
-func debugfsScript(dir string, files []host.File) string {
+// there tells which of the directories among files the image has: debugfs damages it by a mkdir of one that is there.
+func there(ctx context.Context, image string, files []host.File) (map[string]bool, error) {
+	found := map[string]bool{}
+	for _, f := range files {
+		if !strings.HasSuffix(f.Path, "/") {
+			continue
+		}
+		out, err := proc.Output(ctx, "debugfs", "-R", "stat "+path.Clean(f.Path), image)
+		if err != nil {
+			return nil, err
+		}
+		found[f.Path] = strings.Contains(out, "Type: directory")
+	}
+	return found, nil
+}
+
+// debugfsScript writes the i-th file from dir/i. A file that is there is replaced, a directory that exists is kept.
+func debugfsScript(dir string, files []host.File, exist map[string]bool) string {
 	var b strings.Builder
 	const directory, regular = 0o040000, 0o100000
 	for i, f := range files {
 		name, kind := path.Clean(f.Path), int64(regular)
+		// mkdir and write go by the current directory.
+		fmt.Fprintf(&b, "cd %s\n", path.Dir(name))
 		if strings.HasSuffix(f.Path, "/") {
 			kind = directory
-			fmt.Fprintf(&b, "mkdir %s\n", name)
+			if !exist[f.Path] {
+				fmt.Fprintf(&b, "mkdir %s\n", path.Base(name))
+			}
 		} else {
-			// write makes the file in the current directory, whatever the name.
-			fmt.Fprintf(&b, "cd %s\nrm %s\nwrite %s %s\n", path.Dir(name), path.Base(name), filepath.Join(dir, fmt.Sprint(i)), path.Base(name))
+			fmt.Fprintf(&b, "rm %s\nwrite %s %s\n", path.Base(name), filepath.Join(dir, fmt.Sprint(i)), path.Base(name))
 		}
 		fmt.Fprintf(&b, "sif %s mode 0%o\nsif %s uid %d\nsif %s gid %d\n", name, kind|f.Mode, name, f.Owner, name, f.Owner)
 	}
@@ -110,7 +133,6 @@ func complaints(stderr string) error {
 		line = strings.TrimSpace(line)
 		switch {
 		case line == "", strings.HasPrefix(line, "debugfs "): // its version
-		case strings.Contains(line, "directory already exists"): // mkdir of what is there
 		case strings.HasPrefix(line, "rm: File not found"): // rm of what is not there
 		default:
 			errs = append(errs, fmt.Errorf("writing into the image: debugfs: %s", line))

@@ -128,6 +128,36 @@ func (e *heldError) explain() *diag.Error {
 		WithHint("wait for that run to end, or end process %d on %s: the lock goes with it", l.PID, l.Machine)
 }
 
+// othersLock is an error that names who holds the host, when that is not us. It
+// takes nothing, and keeps nobody from the lock for longer than they wait.
+func (s *server) othersLock() error {
+	s.mu.Lock()
+	ours := s.lock != nil
+	s.mu.Unlock()
+	if ours {
+		return nil
+	}
+	f, err := os.Open(filepath.Join(s.Root, lockFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking at host lock: %w", err)
+	}
+	defer f.Close()
+	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		var held *heldError
+		if err := heldBy(f); errors.As(err, &held) {
+			return held.explain()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("looking at host lock: %w", err)
+	}
+	return nil
+}
+
 // unlock gives the lock back.
 func unlock(f *os.File) {
 	if f == nil {

@@ -15,6 +15,10 @@ func (s *server) probe(ctx context.Context, id uint64, p wire.Probe) (*wire.Repl
 	var err error
 	switch {
 	case p.Listen != nil:
+		// A run of somebody else may be about to need the very ports.
+		if err = s.othersLock(); err != nil {
+			break
+		}
 		err = netprobe.Listen(ctx, *p.Listen, func(l []wire.Listening) {
 			// A stream that is broken ends the requests by itself.
 			_ = s.w.Write(wire.Header{ID: id, Type: wire.TEvent, Event: &wire.Event{Listening: l}}, nil)

@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"strings"
 	"testing"
 
 	"kforge.dev/kforge/pkg/diag"
@@ -46,4 +47,27 @@ func TestProbes(t *testing.T) {
 	if after := list(t, h.Root); after != before {
 		t.Errorf("probes changed the host:\n%s", after)
 	}
+}
+
+// Ports are left alone on a host that somebody works on: what is started there
+// may need them.
+func TestNobodyListensBesideARun(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	listen := wire.Header{Type: wire.TProbe, Probe: &wire.Probe{Listen: &wire.Listen{Address: "127.0.0.1", Nonce: "0123456789abcdef", Seconds: 0.1, Ports: []facts.Port{{Proto: "tcp"}}}}}
+	worker := start(t, t.Context(), h, wire.ReadWrite, h)
+	if rep := worker.lock(); rep.Error != nil {
+		t.Fatal(rep.Error)
+	}
+	worker.must(listen) // its own run may
+	looker := start(t, t.Context(), h, wire.ReadOnly, h)
+	rep := looker.call(listen)
+	looker.wantKind(rep, diag.Locked)
+	if !strings.Contains(rep.Error.Error(), "ann@desk") {
+		t.Errorf("the error %v does not name the holder", rep.Error)
+	}
+	if err := worker.end(); err != nil {
+		t.Fatal(err)
+	}
+	looker.must(listen)
 }

@@ -47,7 +47,8 @@ func portHeld(in Input, h inventory.ResolvedHost, f *facts.Host) []Finding {
 	var out []Finding
 	for _, p := range listensOn(in.Cluster, h) {
 		for _, l := range f.Listening {
-			if l.Proto != p.Proto || l.Port != p.Port.Port {
+			// Somebody else's check measures here, and is gone soon.
+			if l.Proto != p.Proto || l.Port != p.Port.Port || strings.HasPrefix(l.Process, "kforge-agent") {
 				continue
 			}
 			who := l.Process

@@ -64,7 +64,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	began := time.Now()
-	f, err := fleet.New(*dir, fleet.Options{Hosts: *n, Latency: *latency, Connect: 15 * time.Second, Cold: *cold})
+	f, err := fleet.New(*dir, fleet.Options{Hosts: *n, Latency: *latency, Cold: *cold})
 	if err != nil {
 		return err
 	}

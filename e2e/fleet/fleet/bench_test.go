@@ -14,7 +14,7 @@ import (
 func BenchmarkPlan(b *testing.B) {
 	for _, hosts := range []int{100, 1000} {
 		b.Run(fmt.Sprint(hosts), func(b *testing.B) {
-			f := start(b, fleet.Options{Hosts: hosts, Latency: 5 * time.Millisecond, Connect: 30 * time.Second})
+			f := start(b, fleet.Options{Hosts: hosts, Latency: 5 * time.Millisecond})
 			before := f.Stats()
 			b.ReportAllocs()
 			b.ResetTimer()

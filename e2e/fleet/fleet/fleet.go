@@ -25,8 +25,11 @@ type Options struct {
 	Hosts int // at least 1; the first one is the control plane
 	// Latency is added to everything that a host reads from the network.
 	Latency time.Duration
-	// Connect is timeouts.connect of the inventory; 0 means 5 s.
+	// Connect is timeouts.connect of the inventory; 0 means 30 s, for all hosts
+	// share this machine.
 	Connect time.Duration
+	// TimeoutScale of hosts, by name; 1 for the others.
+	TimeoutScale map[string]float64
 	// Mirror is shared with other fleets; nil starts one for this fleet alone.
 	Mirror *Mirror
 	// Cold hosts have no agent yet and take the upload of one.
@@ -55,7 +58,7 @@ func New(dir string, o Options) (*Fleet, error) {
 		return nil, fmt.Errorf("start fleet: %d hosts", o.Hosts)
 	}
 	if o.Connect == 0 {
-		o.Connect = 5 * time.Second
+		o.Connect = 30 * time.Second
 	}
 	key, err := sshtest.NewKey()
 	if err != nil {
@@ -120,7 +123,11 @@ spec:
 		if i == 0 {
 			role = "control-plane"
 		}
-		fmt.Fprintf(&inv, "    - {name: %s, address: 127.0.0.1, port: %d, nodeIP: %s, roles: [%s]}\n", m.Name, m.port, m.ip, role)
+		scale := o.TimeoutScale[m.Name]
+		if scale == 0 {
+			scale = 1
+		}
+		fmt.Fprintf(&inv, "    - {name: %s, address: 127.0.0.1, port: %d, nodeIP: %s, roles: [%s], timeoutScale: %g}\n", m.Name, m.port, m.ip, role, scale)
 		fmt.Fprintf(&known, "[127.0.0.1]:%d %s\n", m.port, m.hostKey.Public)
 	}
 	for file, content := range map[string]string{"key": string(private), "known_hosts": known.String(), "inventory.yaml": inv.String()} {

@@ -72,6 +72,10 @@ e2e: build ## the lab's tests: real hosts, real clusters
 	$(LAB) setup
 	$(GO) test -tags e2e -count=1 -timeout 60m -v ./e2e/...
 
+.PHONY: e2e-vm
+e2e-vm: build ## the lab's test on a virtual machine: clock, swap, modules, disks, reboot
+	$(GO) test -tags e2e -count=1 -timeout 20m -run TestVirtualMachine -v ./e2e
+
 .PHONY: test
 test: ## everything: set-up, lint, unit tests, the lab's tests
 	$(MAKE) setup

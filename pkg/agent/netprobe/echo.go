@@ -17,6 +17,8 @@ const (
 	trips = 3
 	// firstWait is for one answer; it grows, so that slow ways are measured too.
 	firstWait = 150 * time.Millisecond
+	// lastWait is for the interface's own size, before it counts as too large.
+	lastWait = 400 * time.Millisecond
 	// attempts of a size before it counts as too large: a datagram may be lost.
 	attempts = 3
 	// smallest packet that every path must carry.
@@ -32,6 +34,7 @@ type echo struct {
 	c      *net.UDPConn
 	nonce  string
 	number uint32
+	sizes  map[uint32]int // of packets by the number of their question
 	buf    []byte
 	oob    []byte
 }
@@ -62,7 +65,7 @@ func dialUDP(ctx context.Context, address, nonce string, patience time.Duration,
 			return
 		}
 	}
-	e := &echo{c: c, nonce: nonce, buf: make([]byte, 1<<16), oob: make([]byte, 128)}
+	e := &echo{c: c, nonce: nonce, sizes: map[uint32]int{}, buf: make([]byte, 1<<16), oob: make([]byte, 128)}
 	best, last, err := e.trips(time.Now().Add(patience))
 	if err != nil {
 		state.Error = reason(err)
@@ -169,60 +172,51 @@ func (e *echo) collect(deadline time.Time, want ...uint32) (answers []got, err e
 
 // pathMTU finds the largest packet that comes through, up to the interface's.
 // Many sizes are tried at once, closer and closer; 0 is a way that carries none.
+// Before less than the interface's is told, that is tried once more and with
+// patience: a busy host is no small link.
 func (e *echo) pathMTU(mtu int, wait time.Duration) int {
-	sizes := []int{mtu}
-	best := e.largest(sizes, wait)
-	if best == mtu {
-		return mtu
-	}
-	sizes = slices.DeleteFunc(slices.Clone(commonSizes), func(s int) bool { return s >= mtu })
+	sizes := slices.DeleteFunc(slices.Clone(commonSizes), func(s int) bool { return s >= mtu })
 	slices.Sort(sizes)
-	if best = e.largest(sizes, wait); best == 0 {
-		return 0
-	}
-	bad := mtu
-	if i := slices.Index(sizes, best); i+1 < len(sizes) {
-		bad = sizes[i+1]
-	}
-	for bad-best > 1 {
-		step := max(1, (bad-best)/16)
+	best, bad := e.largest([]int{mtu}, wait), mtu
+	for best < mtu && len(sizes) > 0 {
+		best = max(best, e.largest(sizes, wait))
+		for _, s := range slices.Backward(sizes) {
+			if s > best {
+				bad = s
+			}
+		}
 		sizes = sizes[:0]
-		for s := best + step; s < bad; s += step {
+		step := max(1, (bad-best)/16)
+		for s := best + step; best > 0 && s < bad; s += step {
 			sizes = append(sizes, s)
 		}
-		found := e.largest(sizes, wait)
-		if found == 0 {
-			bad = sizes[0]
-			continue
-		}
-		if i := slices.Index(sizes, found); i+1 < len(sizes) {
-			bad = sizes[i+1]
-		}
-		best = found
 	}
-	return best
+	if best > 0 && best < mtu {
+		best = max(best, e.largest([]int{mtu}, lastWait))
+	}
+	return min(best, mtu)
 }
 
-// largest gives the largest of ascending packet sizes that came through, or 0.
+// largest gives the largest packet size that came through, of these ascending
+// ones or of earlier ones whose answer was late; 0 is none.
 func (e *echo) largest(sizes []int, wait time.Duration) int {
 	best := 0
 	for range attempts {
-		asked := map[uint32]int{}
 		var want []uint32
 		for _, s := range sizes {
 			if s <= best {
 				continue
 			}
 			if number, err := e.ask(s - overhead); err == nil {
-				asked[number] = s
+				e.sizes[number] = s
 				want = append(want, number)
 			}
 		}
 		answers, _ := e.collect(time.Now().Add(wait), want...)
 		for _, a := range answers {
-			best = max(best, asked[a.number])
+			best = max(best, e.sizes[a.number])
 		}
-		if len(sizes) == 0 || best == sizes[len(sizes)-1] {
+		if best >= sizes[len(sizes)-1] {
 			break
 		}
 	}

@@ -18,7 +18,12 @@ import (
 	"kforge.dev/kforge/pkg/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(asked) != "" {
+		os.Exit(inNamespace())
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const nonce = "0123456789abcdef"
 

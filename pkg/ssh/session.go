@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"time"
 
 	cssh "golang.org/x/crypto/ssh"
 
@@ -89,8 +90,12 @@ func (c *Conn) exec(command string) (_ *Session, err error) {
 	return s, nil
 }
 
-// sessionTries bounds how often a session is asked for.
-const sessionTries = 4
+// A session is asked for at most so often, each time after a longer pause from
+// 10 ms on: over a second in all, for a host that is busy.
+const (
+	sessionTries = 8
+	sessionPause = 10 * time.Millisecond
+)
 
 // opened opens a session channel. sshd counts one that just ended until its
 // main loop comes round, so that with a small MaxSessions the next one is
@@ -105,6 +110,12 @@ func opened[A, B any](c *Conn, open func() (A, B, error)) (A, B, error) {
 		var refused *cssh.OpenChannelError
 		if try == sessionTries || !errors.As(err, &refused) {
 			return a, b, err
+		}
+		pause := time.NewTimer(sessionPause << (try - 1))
+		select {
+		case <-pause.C:
+		case <-c.done:
+			pause.Stop()
 		}
 		if _, _, err := c.client.SendRequest("keepalive@openssh.com", true, nil); err != nil {
 			return a, b, err

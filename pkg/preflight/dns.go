@@ -21,8 +21,6 @@ const (
 	maxServers     = 3
 	maxSearch      = 32 - 3
 	maxSearchChars = 2048
-	// asked is how many other hosts each host of a large fleet asks for.
-	asked = 3
 )
 
 // Questions are the names and addresses that a host should look up, so that the

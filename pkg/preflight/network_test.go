@@ -29,7 +29,7 @@ func paths(change func(*facts.Path)) func(*preflight.Input) {
 	}
 }
 
-// close shuts a port of one host, as seen from every other.
+// closed shuts a port of one host, as seen from every other.
 func closed(to string, port int, why string) func(*facts.Path) {
 	return func(p *facts.Path) {
 		for i := range p.Ports {

@@ -1,6 +1,6 @@
 package preflight
 
-// Version of the report's JSON form. Keys are added, never changed.
+// ReportVersion is that of the report's JSON form. Keys are added, never changed.
 const ReportVersion = "kforge.dev/check/v1"
 
 // Report is all that a check found.

@@ -251,6 +251,8 @@ func step(t *testing.T, name string, f func(*testing.T)) {
 func healthy(ctx context.Context, t *testing.T, lab *site.Lab) {
 	t.Helper()
 	nodesReady(ctx, t, lab.Hosts[0], len(lab.Hosts))
+	// A node is Ready before the last of its own pods is.
+	kubectl(ctx, t, lab.Hosts[0], "wait", "pods", "--all", "--all-namespaces", "--for=condition=Ready", "--timeout=2m")
 	pods := kubectl(ctx, t, lab.Hosts[0], "get", "pods", "-A", "--no-headers")
 	for line := range strings.Lines(pods) {
 		if f := strings.Fields(line); len(f) > 3 && f[3] != "Running" {

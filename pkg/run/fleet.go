@@ -2,7 +2,6 @@ package run
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -160,19 +159,6 @@ func (f *fleet) mutating() int {
 		n += h.Mutating()
 	}
 	return n
-}
-
-// allLost is the error of a run in which no host at all was reached: those of
-// all hosts, in the inventory's order.
-func (f *fleet) allLost() error {
-	if len(f.facts) > 0 {
-		return nil
-	}
-	var errs []error
-	for _, h := range f.contact {
-		errs = append(errs, f.unreachable[h.Name])
-	}
-	return errors.Join(errs...)
 }
 
 func (f *fleet) close() {

@@ -70,7 +70,7 @@ test-unit: $(AGENTS) ## all tests that need no lab, with the race detector
 .PHONY: e2e
 e2e: build ## the lab's tests: real hosts, real clusters
 	$(LAB) setup
-	$(GO) test -tags e2e -count=1 -timeout 60m -v ./e2e/...
+	$(GO) test -tags e2e -count=1 -timeout 60m -v ./e2e
 
 .PHONY: e2e-vm
 e2e-vm: build ## the lab's test on a virtual machine: clock, swap, modules, disks, reboot

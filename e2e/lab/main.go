@@ -123,7 +123,7 @@ func artifacts(ctx context.Context, o site.Options, stdout io.Writer) error {
 	}
 	table := tabwriter.NewWriter(stdout, 0, 8, 2, ' ', 0)
 	for _, a := range set.Artifacts {
-		fmt.Fprintf(table, "%s\t%s\t%s\n", a.Name, a.Version, strings.Join(a.Files, " "))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", a.Name, a.Version, strings.Join(a.Files, " "), a.Dir)
 	}
 	fmt.Fprintf(table, "mirror\t%s\t%s\n", m.ID, m.Files)
 	return table.Flush()

@@ -12,7 +12,7 @@ import (
 func TestClosure(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("go"); err != nil {
-		t.Skip("no go tool")
+		t.Fatal("no go tool")
 	}
 	cmd := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{else}}std:{{.ImportPath}}{{end}}", "kforge.dev/kforge/cmd/kforge-agent")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")

@@ -1,3 +1,5 @@
+//go:build e2e
+
 package kube
 
 import (
@@ -32,7 +34,7 @@ func startReal(t *testing.T) []byte {
 	t.Helper()
 	dirs := os.Getenv("KFORGE_TEST_KUBE_BIN")
 	if dirs == "" {
-		t.Skip("KFORGE_TEST_KUBE_BIN names no directories with etcd and kube-apiserver")
+		t.Fatal("KFORGE_TEST_KUBE_BIN names no directories with etcd and kube-apiserver: make e2e does")
 	}
 	dir := t.TempDir()
 	etcdURL, peerURL := "http://"+freeAddr(t), "http://"+freeAddr(t)

@@ -33,6 +33,7 @@ var tools = []tool{
 	{Package: "libc6-dev", File: "/usr/include/stdlib.h"},
 	{Package: "libseccomp-dev", File: "/usr/include/seccomp.h"},
 	{Package: "pkg-config", Program: "pkg-config"},
+	{Package: "patch", Program: "patch"},       // of a unit test
 	{Package: "chromium", Program: "chromium"}, // opens kforge's report
 	{Package: "fonts-dejavu-core", File: "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"},
 }

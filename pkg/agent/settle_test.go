@@ -49,7 +49,7 @@ func TestSweepAgentsKeepsTheRunningAndTheNewest(t *testing.T) {
 func TestRootOwned(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
-		t.Skip("needs root")
+		t.Fatal("needs root, as all of make test does")
 	}
 	dir := t.TempDir()
 	p := filepath.Join(dir, "agent")

@@ -61,7 +61,7 @@ const (
 // messages that are lost, firewalls, translated addresses.
 func TestBrokenNetworks(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("network namespaces need root")
+		t.Fatal("network namespaces need root, as all of make test does")
 	}
 	for _, tool := range []string{"ip", "nft"} {
 		if _, err := exec.LookPath(tool); err != nil {

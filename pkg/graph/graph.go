@@ -22,6 +22,9 @@ type Step struct {
 	Needs []string
 	// NeedsAny, when not empty: at least one of these must have ended well.
 	NeedsAny []string
+	// After are ids of steps that must have ended before, well or not: for work
+	// that must not go on at the same time but is of no use to this step.
+	After []string
 	// Beside: it may run beside another step of its host, of which at most one
 	// runs at a time otherwise.
 	Beside bool
@@ -60,7 +63,7 @@ func New(steps []Step) (*Graph, error) {
 		g.byHost[s.Host] = append(g.byHost[s.Host], i)
 	}
 	for i, s := range g.steps {
-		for _, need := range needs(s) {
+		for _, need := range before(s) {
 			n, ok := g.index[need]
 			if !ok {
 				return nil, diag.New(diag.Internal, "build graph", "step %q needs %q, which is not there", s.ID, need)
@@ -101,10 +104,10 @@ func (g *Graph) Hosts() []string {
 	return hosts
 }
 
-// needs gives the ids of Needs and NeedsAny, each once: naming one twice must
-// not make it count twice.
-func needs(s Step) []string {
-	return distinct(append(append([]string(nil), s.Needs...), s.NeedsAny...))
+// before gives the ids of Needs, NeedsAny and After, each once: naming one twice
+// must not make it count twice.
+func before(s Step) []string {
+	return distinct(slices.Concat(s.Needs, s.NeedsAny, s.After))
 }
 
 func distinct(ids []string) []string {
@@ -134,7 +137,7 @@ func (g *Graph) cycle() []string {
 		if mark[root] != unseen {
 			continue
 		}
-		stack := []frame{{root, needs(g.steps[root])}}
+		stack := []frame{{root, before(g.steps[root])}}
 		mark[root] = onPath
 		for len(stack) > 0 {
 			top := &stack[len(stack)-1]
@@ -148,7 +151,7 @@ func (g *Graph) cycle() []string {
 			switch mark[next] {
 			case unseen:
 				mark[next] = onPath
-				stack = append(stack, frame{next, needs(g.steps[next])})
+				stack = append(stack, frame{next, before(g.steps[next])})
 			case onPath:
 				var path []string
 				for _, f := range stack {

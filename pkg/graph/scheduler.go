@@ -38,6 +38,7 @@ type Scheduler struct {
 	state   []State
 	because []string
 	unmet   []int          // Needs not yet ok
+	pending []int          // After not yet ended
 	ready   []int          // may start but for windows; sorted
 	class   map[string]int // running by class
 	busy    map[string]bool
@@ -54,6 +55,7 @@ func NewScheduler(g *Graph, limits Limits) *Scheduler {
 		state:   make([]State, g.Len()),
 		because: make([]string, g.Len()),
 		unmet:   make([]int, g.Len()),
+		pending: make([]int, g.Len()),
 		class:   make(map[string]int),
 		busy:    make(map[string]bool),
 		waiting: g.Len(),
@@ -61,7 +63,8 @@ func NewScheduler(g *Graph, limits Limits) *Scheduler {
 	for i, step := range g.steps {
 		s.state[i] = Waiting
 		s.unmet[i] = len(distinct(step.Needs))
-		if s.unmet[i] == 0 && len(step.NeedsAny) == 0 {
+		s.pending[i] = len(distinct(step.After))
+		if s.mayStart(i) {
 			s.ready = append(s.ready, i)
 		}
 	}
@@ -121,6 +124,9 @@ func (s *Scheduler) Done(id string, ok bool) []Step {
 	s.state[i] = Failed
 	s.failed++
 	skipped := s.spread(i)
+	for _, ended := range append([]int{i}, skipped...) {
+		s.release(ended)
+	}
 	if s.limits.MaxFailures > 0 && s.failed >= s.limits.MaxFailures {
 		skipped = append(skipped, s.halt(OverBudget)...)
 	}
@@ -147,17 +153,21 @@ func (s *Scheduler) Outcome(id string) (state State, because string) {
 	return s.state[i], s.because[i]
 }
 
-// release makes ready what step i was the last to hold back.
+// release makes ready what step i, which has ended, was the last to hold back.
 func (s *Scheduler) release(i int) {
+	id := s.g.steps[i].ID
 	for _, u := range s.g.users[i] {
 		step := s.g.steps[u]
 		if s.state[u] != Waiting {
 			continue
 		}
-		if slices.Contains(step.Needs, s.g.steps[i].ID) {
+		if s.state[i] == OK && slices.Contains(step.Needs, id) {
 			s.unmet[u]--
 		}
-		if s.unmet[u] == 0 && s.anyOK(step) {
+		if slices.Contains(step.After, id) {
+			s.pending[u]--
+		}
+		if s.mayStart(u) {
 			at, there := slices.BinarySearch(s.ready, u)
 			if !there {
 				s.ready = slices.Insert(s.ready, at, u)
@@ -211,6 +221,11 @@ func (s *Scheduler) skip(i int, because string) {
 	s.state[i] = Skipped
 	s.because[i] = because
 	s.waiting--
+}
+
+// mayStart tells whether nothing holds step i back but windows.
+func (s *Scheduler) mayStart(i int) bool {
+	return s.unmet[i] == 0 && s.pending[i] == 0 && s.anyOK(s.g.steps[i])
 }
 
 func (s *Scheduler) anyOK(step Step) bool {

@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "rewrite the transcripts; only commit ch
 // TestTranscripts runs the commands of each testdata/*.txt (lines that begin
 // with "> ") and compares the whole transcript.
 //
-//	> step ID [class=C] [needs=ID,ID] [any=ID,ID]    the host is what precedes "/"; "cluster" is none
+//	> step ID [class=C] [needs=ID,ID] [any=ID,ID] [after=ID,ID]    the host is what precedes "/"; "cluster" is none
 //	> start [class=N ...] [max-failures=N]
 //	> next | done ID | fail ID | stop | outcomes
 func TestTranscripts(t *testing.T) {
@@ -117,6 +117,8 @@ func parseStep(f []string) Step {
 			s.Needs = strings.Split(v, ",")
 		case "any":
 			s.NeedsAny = strings.Split(v, ",")
+		case "after":
+			s.After = strings.Split(v, ",")
 		}
 	}
 	return s

@@ -128,17 +128,22 @@ func TestPodMTU(t *testing.T) {
 func TestLabels(t *testing.T) {
 	t.Parallel()
 	c := nodetest.Cluster("v1.37.2")
-	if _, ok, err := addon.Labels(c.Hosts[0]); ok || err != nil {
-		t.Errorf("a control plane without labels: %v, %v", ok, err)
+	both, worker, tainted := c.Hosts[0], c.Hosts[1], c.Hosts[0]
+	both.Roles = []string{inventory.RoleControlPlane, inventory.RoleWorker}
+	worker.Labels = map[string]string{"disk": "ssd"}
+	tainted.Taints = []inventory.Taint{{Key: "gpu", Value: "yes", Effect: "NoExecute"}}
+	for want, h := range map[string]inventory.ResolvedHost{
+		`"labels":{"node-role.kubernetes.io/control-plane":""},"name":"n1"},"spec":{"taints":[{"key":"node-role.kubernetes.io/control-plane","effect":"NoSchedule"}]}}`:                                                  c.Hosts[0],
+		`"labels":{"node-role.kubernetes.io/control-plane":"","node-role.kubernetes.io/worker":""},"name":"n1"},"spec":{"taints":[]}}`:                                                                                   both,
+		`"labels":{"disk":"ssd","node-role.kubernetes.io/worker":""},"name":"n2"},"spec":{"taints":[]}}`:                                                                                                                 worker,
+		`"labels":{"node-role.kubernetes.io/control-plane":""},"name":"n1"},"spec":{"taints":[{"key":"node-role.kubernetes.io/control-plane","effect":"NoSchedule"},{"key":"gpu","value":"yes","effect":"NoExecute"}]}}`: tainted,
+	} {
+		o, err := addon.Labels(h)
+		if got := strings.TrimPrefix(string(o.Manifest), `{"apiVersion":"v1","kind":"Node","metadata":{`); err != nil || !o.Merge || got != want {
+			t.Errorf("%v merge %v\n got %s\nwant %s", err, o.Merge, got, want)
+		}
 	}
-	h := c.Hosts[1]
-	h.Labels = map[string]string{"disk": "ssd"}
-	o, ok, err := addon.Labels(h)
-	want := `{"apiVersion":"v1","kind":"Node","metadata":{"labels":{"disk":"ssd","node-role.kubernetes.io/worker":""},"name":"n2"}}`
-	if !ok || err != nil || !o.Merge || string(o.Manifest) != want {
-		t.Errorf("%v %v merge %v\n%s", ok, err, o.Merge, o.Manifest)
-	}
-	if len(h.Labels) != 1 {
-		t.Errorf("the inventory's labels were changed: %v", h.Labels)
+	if len(worker.Labels) != 1 {
+		t.Errorf("the inventory's labels were changed: %v", worker.Labels)
 	}
 }

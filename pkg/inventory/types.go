@@ -186,9 +186,11 @@ type HostSettings struct {
 	TimeoutScale float64 `json:"timeoutScale,omitempty" jsonschema:"exclusiveMinimum=0,default=1"`
 	// MaxPods of the node; its pods share a /24, so 253 at the most.
 	MaxPods int `json:"maxPods,omitempty" jsonschema:"minimum=1,maximum=253,default=110"`
-	// Labels of the node; those of defaults, class and host are joined.
+	// Labels of the node; those of defaults, class and host are joined. Those that
+	// kforge set and nothing names any more are taken away.
 	Labels map[string]string `json:"labels,omitempty"`
-	// Taints of the node, given at join; the nearest list wins as a whole.
+	// Taints of the node; the nearest list wins as a whole. Those that kforge set
+	// and the list no longer names are taken away, those of others stay.
 	Taints   []Taint  `json:"taints,omitempty"`
 	Reserved Reserved `json:"reserved,omitzero"`
 	Time     Time     `json:"time,omitzero"`
@@ -208,7 +210,7 @@ type Check struct {
 	Fail Duration `json:"fail,omitempty"`
 }
 
-// Taint is a node taint given at join.
+// Taint is a node taint.
 type Taint struct {
 	// Key of the taint: a qualified name as of labels.
 	Key string `json:"key" jsonschema:"required"`

@@ -3,7 +3,6 @@ package kube
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -46,6 +45,7 @@ func (c *Cluster) compare(ctx context.Context, o spec.Object, u *unstructured.Un
 	}
 	want := u.DeepCopy()
 	var taints []any
+	decided := false // about taints
 	if o.Merge {
 		if d.live == nil {
 			return nil, diag.New(diag.NotFound, op, "it does not exist, and what belongs to somebody else is not created").
@@ -54,7 +54,7 @@ func (c *Cluster) compare(ctx context.Context, o spec.Object, u *unstructured.Un
 		// With the uid in it the API server refuses to create the object, should
 		// it vanish between here and there.
 		want.SetUID(d.live.GetUID())
-		if taints, err = takeTaints(want); err != nil {
+		if taints, decided, err = takeTaints(want); err != nil {
 			return nil, err
 		}
 	}
@@ -69,8 +69,8 @@ func (c *Cluster) compare(ctx context.Context, o spec.Object, u *unstructured.Un
 	if d.live == nil || !equal(d.live, after) {
 		d.apply = patch
 	}
-	if len(taints) > 0 {
-		if d.taints, err = addTaints(d.live, after, taints); err != nil {
+	if decided {
+		if d.taints, err = mergeTaints(d.live, after, taints); err != nil {
 			return nil, err
 		}
 	}
@@ -119,78 +119,6 @@ func (d *difference) send(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// takeTaints takes spec.taints out of a Node's manifest. They form one atomic
-// list to server-side apply: owning it would drop the taints that controllers
-// put there (not-ready, disk-pressure), again and again.
-func takeTaints(node *unstructured.Unstructured) ([]any, error) {
-	if node.GetKind() != "Node" || node.GetAPIVersion() != "v1" {
-		return nil, nil
-	}
-	taints, _, err := unstructured.NestedSlice(node.Object, "spec", "taints")
-	if err != nil {
-		return nil, diag.Wrap(diag.Invalid, "read manifest of "+title(node), err)
-	}
-	unstructured.RemoveNestedField(node.Object, "spec", "taints")
-	if rest, _, _ := unstructured.NestedMap(node.Object, "spec"); len(rest) == 0 {
-		unstructured.RemoveNestedField(node.Object, "spec")
-	}
-	return taints, nil
-}
-
-// addTaints puts the wanted taints among those of the live node, shows them in
-// after, and gives the patch, nil when all are there.
-func addTaints(live, after *unstructured.Unstructured, wanted []any) ([]byte, error) {
-	op := "compare " + title(after)
-	all, _, err := unstructured.NestedSlice(live.Object, "spec", "taints")
-	if err != nil {
-		return nil, diag.Wrap(diag.Cluster, op, err)
-	}
-	changed := false
-	for _, w := range wanted {
-		taint, ok := w.(map[string]any)
-		if !ok {
-			return nil, diag.New(diag.Invalid, op, "a taint is not a mapping")
-		}
-		at := findTaint(all, taint)
-		switch {
-		case at < 0:
-			all, changed = append(all, taint), true
-		case text(all[at].(map[string]any)["value"]) != text(taint["value"]):
-			all[at], changed = taint, true
-		}
-	}
-	if !changed {
-		return nil, nil
-	}
-	if err := unstructured.SetNestedSlice(after.Object, all, "spec", "taints"); err != nil {
-		return nil, diag.Wrap(diag.Internal, op, err)
-	}
-	raw, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"resourceVersion": live.GetResourceVersion()},
-		"spec":     map[string]any{"taints": all},
-	})
-	if err != nil {
-		return nil, diag.Wrap(diag.Internal, op, err)
-	}
-	return raw, nil
-}
-
-func findTaint(all []any, taint map[string]any) int {
-	for i, t := range all {
-		if t, ok := t.(map[string]any); ok && t["key"] == taint["key"] && t["effect"] == taint["effect"] {
-			return i
-		}
-	}
-	return -1
-}
-
-func text(v any) string {
-	if v == nil {
-		return ""
-	}
-	return fmt.Sprint(v)
 }
 
 // resource finds where the API serves an object, and completes its namespace.

@@ -253,6 +253,74 @@ func TestMergeKeepsWhatOthersPutOnANode(t *testing.T) {
 	}
 }
 
+// labelsGone is what is left of labels when the inventory names none any more.
+const labelsGone = `
+apiVersion: v1
+kind: Node
+metadata: {name: n1, labels: {}}
+spec: {taints: []}
+`
+
+// What kforge gave a node goes when it is no longer named; what others gave it,
+// and the taints of a manifest that says nothing of them, stay.
+func TestMergeTakesAwayWhatKforgeGaveANode(t *testing.T) {
+	t.Parallel()
+	s := kubetest.New(t)
+	c := connect(t, s)
+	foreign := kubetest.Object{"key": "maintenance", "effect": "NoExecute"}
+	s.Put("/api/v1/nodes/n1", node("n1", true, foreign,
+		kubetest.Object{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}))
+	apply := func(manifest string) live.Node {
+		t.Helper()
+		w := spec.KubeWork{Objects: []spec.Object{{Manifest: []byte(manifest), Merge: true}}}
+		plan, err := c.Plan(t.Context(), w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		changes, _, err := c.Apply(t.Context(), w, nil)
+		if err != nil || cmp.Diff(plan, changes) != "" {
+			t.Fatalf("apply: %v\n%s", err, cmp.Diff(plan, changes))
+		}
+		if again, err := c.Plan(t.Context(), w); err != nil || len(again) != 0 {
+			t.Errorf("a second plan has %v, %v", again, err)
+		}
+		state, err := c.Live(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return state.Nodes[0]
+	}
+	names := func(n live.Node) (out []string) {
+		for _, t := range n.Taints {
+			out = append(out, t.Key+":"+t.Effect)
+		}
+		return out
+	}
+	n := apply(labels)
+	if d := cmp.Diff([]string{"maintenance:NoExecute", "gpu:NoSchedule"}, names(n)); d != "" {
+		t.Errorf("taints (-want +got):\n%s", d)
+	}
+	n = apply("apiVersion: v1\nkind: Node\nmetadata: {name: n1, labels: {kforge.dev/class: disk}}\n")
+	if d := cmp.Diff([]string{"maintenance:NoExecute", "gpu:NoSchedule"}, names(n)); d != "" || n.Labels["kforge.dev/class"] != "disk" {
+		t.Errorf("labels %v, taints (-want +got):\n%s", n.Labels, d)
+	}
+	n = apply(labelsGone)
+	if d := cmp.Diff([]string{"maintenance:NoExecute"}, names(n)); d != "" {
+		t.Errorf("taints (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff(map[string]string{"kubernetes.io/hostname": "n1"}, n.Labels); d != "" {
+		t.Errorf("labels (-want +got):\n%s", d)
+	}
+	if meta := s.Get("/api/v1/nodes/n1")["metadata"].(kubetest.Object); len(meta["annotations"].(kubetest.Object)) != 0 {
+		t.Errorf("annotations are left: %v", meta["annotations"])
+	}
+	before := s.Mutations()
+	apply(labelsGone)
+	if d := cmp.Diff(before, s.Mutations()); d != "" {
+		t.Errorf("nothing was to do, and something was sent:\n%s", d)
+	}
+}
+
 func TestForgetNodes(t *testing.T) {
 	t.Parallel()
 	s := kubetest.New(t)

@@ -177,6 +177,17 @@ func TestRealAPIServer(t *testing.T) {
 	}
 	taint(`{"spec":{"taints":[{"key":"gpu","value":"yes","effect":"NoSchedule"},{"key":"other","effect":"NoExecute"}]}}`)
 	plan(merge, 0) // what another put there is no difference
+	without := spec.KubeWork{Objects: []spec.Object{{Manifest: []byte(labelsGone), Merge: true}}}
+	plan(without, 1)
+	apply(without, 1)
+	plan(without, 0)
+	if node, err = c.node(ctx, "n1"); err != nil {
+		t.Fatal(err)
+	}
+	taints, _, _ := unstructured.NestedSlice(node.Object, "spec", "taints")
+	if len(taints) != 1 || len(node.GetLabels()) != 0 || len(node.GetAnnotations()) != 0 {
+		t.Errorf("taints %v, labels %v and annotations %v are left", taints, node.GetLabels(), node.GetAnnotations())
+	}
 	values := apply(spec.KubeWork{JoinToken: &spec.JoinToken{TTLSeconds: 600, Description: "test"}}, 1)
 	if len(values[spec.ValueJoinToken]) != 23 {
 		t.Errorf("values are %v", values)

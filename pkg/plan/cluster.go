@@ -131,13 +131,11 @@ func (b *builder) settle() error {
 			Kind: "Node", Name: h.Name, TimeoutSeconds: b.readySeconds(h.TimeoutScale),
 		}}}, needs...)
 		ready = append(ready, h.last)
-		labels, ok, err := addon.Labels(h.ResolvedHost)
+		labels, err := addon.Labels(h.ResolvedHost)
 		if err != nil {
 			return err
 		}
-		if ok {
-			b.add(h, "labels", PhaseJoin, ClassKube, "node's labels", &spec.KubeWork{Objects: []spec.Object{labels}})
-		}
+		b.add(h, "labels", PhaseJoin, ClassKube, "node's labels and taints", &spec.KubeWork{Objects: []spec.Object{labels}})
 	}
 	if b.onlyOthers() { // the cluster's services may well wait for hosts that were left out
 		return nil

@@ -155,6 +155,15 @@ func (s *Server) change(w http.ResponseWriter, r *http.Request, namespace string
 	if after == nil {
 		after = Object{}
 	}
+	if manager := r.URL.Query().Get("fieldManager"); apply {
+		prune(after, s.applied[path][manager], body)
+		if !dry {
+			if s.applied[path] == nil {
+				s.applied[path] = map[string]Object{}
+			}
+			s.applied[path][manager] = clone(body)
+		}
+	}
 	merge(after, body)
 	if live != nil && !reflect.DeepEqual(after["spec"], live["spec"]) {
 		generation, _ := meta(after)["generation"].(float64)
@@ -177,7 +186,28 @@ func merge(into, from Object) {
 				continue
 			}
 		}
+		if v == nil {
+			delete(into, k)
+			continue
+		}
 		into[k] = v
+	}
+}
+
+// prune takes out of an object what a manager applied before and does not name
+// any more. That others may own it too is not known here.
+func prune(from, before, now Object) {
+	for k, old := range before {
+		v, named := now[k]
+		oldMap, _ := old.(Object)
+		fromMap, _ := from[k].(Object)
+		switch {
+		case oldMap != nil && fromMap != nil:
+			nowMap, _ := v.(Object)
+			prune(fromMap, oldMap, nowMap)
+		case !named && k != "uid" && k != "name":
+			delete(from, k)
+		}
 	}
 }
 

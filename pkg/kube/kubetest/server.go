@@ -2,7 +2,7 @@
 // objects with server-side apply and dry run, watches that can be broken,
 // /readyz and /version. It runs no controller: tests set the status of objects
 // themselves. Server-side apply is approximated: mappings are merged, lists
-// replaced, and no field is ever removed.
+// replaced, and what a manager no longer names is removed, whoever else owns it.
 package kubetest
 
 import (
@@ -57,6 +57,7 @@ type Server struct {
 	readyz   func() (int, string)
 	warning  string
 	control  func(path string, o Object) Object
+	applied  map[string]map[string]Object // by path and manager
 }
 
 type event struct {
@@ -77,6 +78,7 @@ func New(t testing.TB) *Server {
 func Start() *Server {
 	s := &Server{
 		kinds: maps.Clone(builtin), objects: map[string]Object{},
+		applied: map[string]map[string]Object{},
 		changed: make(chan struct{}), broken: make(chan struct{}),
 		readyz: func() (int, string) { return http.StatusOK, "ok" },
 	}
@@ -219,6 +221,7 @@ func (s *Server) remove(path string) {
 	s.version++
 	s.note(event{"DELETED", path, clone(s.objects[path])})
 	delete(s.objects, path)
+	delete(s.applied, path)
 }
 
 func (s *Server) note(e event) {

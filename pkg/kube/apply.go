@@ -8,15 +8,11 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/spec"
 )
-
-var nodes = schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
 
 // Plan tells what Apply would change. It sends no mutating request: objects are
 // compared by dry run. What cannot be compared before an earlier step is done
@@ -29,10 +25,15 @@ func (c *Cluster) Plan(ctx context.Context, w spec.KubeWork) ([]spec.Change, err
 			return nil, err
 		}
 		if node != nil {
-			changes = append(changes, forgetChange(name))
+			changes = append(changes, deleteChange(name, notJoined))
 		}
 	}
-	err := eachObject(w.Objects, func(o spec.Object, u *unstructured.Unstructured) error {
+	nodes, err := c.planNodes(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	changes = append(changes, nodes...)
+	err = eachObject(w.Objects, func(o spec.Object, u *unstructured.Unstructured) error {
 		d, err := c.compare(ctx, o, u)
 		if why := pending(u, err); why != "" {
 			change, err := objectChange(o, nil, u)
@@ -54,7 +55,8 @@ func (c *Cluster) Plan(ctx context.Context, w spec.KubeWork) ([]spec.Change, err
 	if w.JoinToken != nil {
 		changes = append(changes, tokenChange(*w.JoinToken, ""))
 	}
-	return changes, nil
+	uncordon, err := c.planUncordon(ctx, w)
+	return append(changes, uncordon...), err
 }
 
 // pending says what has to come before an object can be compared, "" for nothing.
@@ -94,7 +96,15 @@ func (c *Cluster) Apply(ctx context.Context, w spec.KubeWork, sink func(Event)) 
 		}
 	}
 	for _, name := range w.ForgetNodes {
-		if err := c.forget(ctx, name, did); err != nil {
+		if err := c.deleteNode(ctx, name, notJoined, did); err != nil {
+			return changes, values, err
+		}
+	}
+	if err := c.drainAll(ctx, w.Drain, tell, did); err != nil {
+		return changes, values, err
+	}
+	for _, name := range w.DeleteNodes {
+		if err := c.deleteNode(ctx, name, leaves, did); err != nil {
 			return changes, values, err
 		}
 	}
@@ -108,7 +118,15 @@ func (c *Cluster) Apply(ctx context.Context, w spec.KubeWork, sink func(Event)) 
 		}
 		did(change)
 	}
-	return changes, values, c.waitAll(ctx, w.Ready, tell)
+	if err := c.waitAll(ctx, w.Ready, tell); err != nil {
+		return changes, values, err
+	}
+	for _, name := range w.Uncordon {
+		if err := c.uncordon(ctx, name, did); err != nil {
+			return changes, values, err
+		}
+	}
+	return changes, values, nil
 }
 
 // past tense, for events.
@@ -176,34 +194,5 @@ func eachObject(objects []spec.Object, do func(spec.Object, *unstructured.Unstru
 			}
 		}
 	}
-	return nil
-}
-
-// node gives a Node, nil when there is none.
-func (c *Cluster) node(ctx context.Context, name string) (*unstructured.Unstructured, error) {
-	u, err := c.dynamic.Resource(nodes).Get(ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	return u, apiError(ctx, "look for node "+name, err)
-}
-
-func forgetChange(name string) spec.Change {
-	return spec.Change{Resource: "Node " + name, Action: spec.Delete, Why: "its host has not joined"}
-}
-
-// forget deletes a Node that exists. One that came back under the same name
-// meanwhile is another object and stays.
-func (c *Cluster) forget(ctx context.Context, name string, did func(spec.Change)) error {
-	node, err := c.node(ctx, name)
-	if err != nil || node == nil {
-		return err
-	}
-	uid := node.GetUID()
-	err = c.dynamic.Resource(nodes).Delete(ctx, name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return apiError(ctx, "delete node "+name, err)
-	}
-	did(forgetChange(name))
 	return nil
 }

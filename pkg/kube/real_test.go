@@ -23,6 +23,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/spec"
@@ -212,11 +213,104 @@ func TestRealAPIServer(t *testing.T) {
 	if err != nil || !strings.HasPrefix(state.Version, "v1.") || len(state.Nodes) != 1 || !state.Nodes[0].Ready {
 		t.Errorf("Live = %+v, %v", state, err)
 	}
+	realDrain(t, c)
 	forget := spec.KubeWork{ForgetNodes: []string{"n1"}}
 	plan(forget, 1)
 	apply(forget, 1)
 	apply(forget, 0)
 }
+
+// realDrain takes pods off n1. Nobody runs them, so that an evicted pod is gone
+// once its grace period of 0 has passed.
+func realDrain(t *testing.T, c *Cluster) {
+	t.Helper()
+	ctx := t.Context()
+	if _, _, err := c.Apply(ctx, spec.KubeWork{Objects: []spec.Object{{Manifest: []byte(realPods)}}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	budget := c.dynamic.Resource(schema.GroupVersionResource{Group: "policy", Version: "v1", Resource: "poddisruptionbudgets"}).Namespace("drained")
+	// There is no controller: the budget's status is set as it would.
+	allow := func(n int) {
+		t.Helper()
+		pdb, err := budget.Get(ctx, "db", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pdb.Object["status"] = map[string]any{"observedGeneration": pdb.GetGeneration(), "disruptionsAllowed": int64(n),
+			"currentHealthy": int64(n + 1), "desiredHealthy": int64(1), "expectedPods": int64(1)}
+		if _, err := budget.UpdateStatus(ctx, pdb, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	allow(0)
+	drain := func(seconds int, force bool) spec.KubeWork {
+		return spec.KubeWork{Drain: []spec.Drain{{Node: "n1", TimeoutSeconds: seconds, Force: force}}}
+	}
+	if _, err := c.Plan(ctx, drain(2, false)); diag.KindOf(err) != diag.Foreign || !strings.Contains(err.Error(), "drained/alone") {
+		t.Errorf("a pod of nobody: %v", err)
+	}
+	changes, err := c.Plan(ctx, drain(2, true))
+	if err != nil || len(changes) != 3 { // cordon, alone, db
+		t.Errorf("plan of a drain: %+v, %v", changes, err)
+	}
+	_, _, err = c.Apply(ctx, drain(2, true), nil)
+	if err == nil || !strings.Contains(err.Error(), "drained/db is held: The disruption budget db needs 1 healthy pods") {
+		t.Errorf("a budget in the way: %v", err)
+	}
+	var said sync.Once
+	changes, _, err = c.Apply(ctx, drain(30, true), func(e Event) {
+		if strings.Contains(e.Message, "pod drained/db waits") {
+			said.Do(func() { allow(1) })
+		}
+	})
+	if err != nil || len(changes) != 1 {
+		t.Errorf("once the budget allows it: %+v, %v", changes, err)
+	}
+	if changes, err := c.Plan(ctx, drain(2, true)); err != nil || len(changes) != 0 {
+		t.Errorf("plan after the drain: %+v, %v", changes, err)
+	}
+	if changes, _, err = c.Apply(ctx, spec.KubeWork{Uncordon: []string{"n1"}}, nil); err != nil || len(changes) != 1 {
+		t.Errorf("uncordon: %+v, %v", changes, err)
+	}
+}
+
+const realPods = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: drained}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: default, namespace: drained}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: db, namespace: drained}
+spec: {minAvailable: 1, selector: {matchLabels: {app: db}}}
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: db
+  namespace: drained
+  labels: {app: db}
+  ownerReferences: [{apiVersion: apps/v1, kind: StatefulSet, name: db, uid: 11111111-2222-3333-4444-555555555555, controller: true}]
+spec: {nodeName: n1, terminationGracePeriodSeconds: 0, containers: [{name: c, image: x}]}
+status: {phase: Running}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: alone, namespace: drained}
+spec: {nodeName: n1, terminationGracePeriodSeconds: 0, containers: [{name: c, image: x}]}
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: agent
+  namespace: drained
+  ownerReferences: [{apiVersion: apps/v1, kind: DaemonSet, name: agent, uid: 11111111-2222-3333-4444-555555555556, controller: true}]
+spec: {nodeName: n1, terminationGracePeriodSeconds: 0, containers: [{name: c, image: x}]}
+`
 
 const realManifests = `
 apiVersion: apiextensions.k8s.io/v1

@@ -9,7 +9,7 @@ type HostWork struct {
 }
 
 // KubeWork is the work of a graph step on the cluster, done in this order:
-// wait, delete, apply, token, ready.
+// wait, forget, drain, delete, apply, token, ready, uncordon.
 type KubeWork struct {
 	// Wait for the API server to answer /readyz before anything else.
 	WaitAPI bool `json:"waitAPI,omitempty"`
@@ -17,6 +17,10 @@ type KubeWork struct {
 	WaitAPISeconds int `json:"waitAPISeconds,omitempty"`
 	// ForgetNodes are Node objects to delete: their hosts have not joined.
 	ForgetNodes []string `json:"forgetNodes,omitempty"`
+	// Drain nodes, all at once: cordon, evict, wait until the pods are gone.
+	Drain []Drain `json:"drain,omitempty"`
+	// DeleteNodes are Node objects to delete: their hosts leave the cluster.
+	DeleteNodes []string `json:"deleteNodes,omitempty"`
 	// Objects are applied server-side, in order.
 	Objects []Object `json:"objects,omitempty"`
 	// JoinToken makes a bootstrap token and puts the values "join-token",
@@ -25,6 +29,25 @@ type KubeWork struct {
 	JoinToken *JoinToken `json:"joinToken,omitempty"`
 	// Ready is waited for by watch, all at once.
 	Ready []Ready `json:"ready,omitempty"`
+	// Uncordon undoes the cordon of a Drain. A node that somebody else cordoned
+	// stays as it is.
+	Uncordon []string `json:"uncordon,omitempty"`
+}
+
+// Drain takes the pods off a node by way of the eviction API, so that
+// PodDisruptionBudgets hold. Pods of DaemonSets, static pods and pods that have
+// finished stay. What is in a pod's emptyDir volumes is lost with the pod, as
+// whenever a pod goes; plans tell of it. A pod that no controller would bring
+// back elsewhere is refused, before anything is evicted, unless Force is set.
+// A node that does not exist needs nothing.
+type Drain struct {
+	Node string `json:"node"`
+	// TimeoutSeconds until all pods have to be gone, 0 means 300. The node stays
+	// cordoned when they are not.
+	TimeoutSeconds int  `json:"timeoutSeconds,omitempty"`
+	Force          bool `json:"force,omitempty"`
+	// CordonOnly evicts nothing: it keeps new pods away.
+	CordonOnly bool `json:"cordonOnly,omitempty"`
 }
 
 // Object is a Kubernetes object as JSON or YAML.

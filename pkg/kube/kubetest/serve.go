@@ -80,6 +80,8 @@ func (s *Server) objectRequest(w http.ResponseWriter, r *http.Request) {
 	}
 	at := slices.IndexFunc(kinds, func(k Kind) bool { return len(rest) > 0 && k.Plural == rest[0] })
 	switch {
+	case at >= 0 && len(rest) == 3 && rest[0] == "pods" && rest[2] == "eviction" && r.Method == http.MethodPost:
+		s.evict(w, r, namespace+"/"+rest[1])
 	case at < 0 || len(rest) > 2:
 		failure(w, http.StatusNotFound, "NotFound", "the server could not find the requested resource")
 	case len(rest) == 1 && r.Method == http.MethodPost:
@@ -178,6 +180,26 @@ func (s *Server) change(w http.ResponseWriter, r *http.Request, namespace string
 	answer(w, http.StatusOK, after)
 }
 
+// evict answers an Eviction: the pod goes, unless the test's own budget keeps it.
+func (s *Server) evict(w http.ResponseWriter, r *http.Request, pod string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	path := strings.TrimSuffix(r.URL.Path, "/eviction")
+	s.mutating = append(s.mutating, r.Method+" "+r.URL.Path)
+	if s.objects[path] == nil {
+		failure(w, http.StatusNotFound, "NotFound", path+" not found")
+		return
+	}
+	if why := s.budget(pod); why != "" {
+		answer(w, http.StatusTooManyRequests, Object{"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": http.StatusTooManyRequests,
+			"reason": "TooManyRequests", "message": "Cannot evict pod as it would violate the pod's disruption budget.",
+			"details": Object{"causes": []any{Object{"reason": "DisruptionBudget", "message": why}}}})
+		return
+	}
+	s.remove(path)
+	answer(w, http.StatusCreated, Object{"kind": "Status", "apiVersion": "v1", "status": "Success"})
+}
+
 func merge(into, from Object) {
 	for k, v := range from {
 		if sub, ok := v.(Object); ok {
@@ -211,13 +233,27 @@ func prune(from, before, now Object) {
 	}
 }
 
+// everywhere is the collection of an object over all namespaces.
+func everywhere(path string) string {
+	before, rest, ok := strings.Cut(collection(path), "/namespaces/")
+	if _, kind, more := strings.Cut(rest, "/"); ok && more {
+		return before + "/" + kind
+	}
+	return collection(path)
+}
+
 // selected tells whether an object is asked for.
 func selected(r *http.Request, path string, o Object) bool {
-	if collection(path) != r.URL.Path {
+	if collection(path) != r.URL.Path && everywhere(path) != r.URL.Path {
 		return false
 	}
 	if name, ok := strings.CutPrefix(r.URL.Query().Get("fieldSelector"), "metadata.name="); ok && meta(o)["name"] != name {
 		return false
+	}
+	if node, ok := strings.CutPrefix(r.URL.Query().Get("fieldSelector"), "spec.nodeName="); ok {
+		if spec, _ := o["spec"].(Object); spec["nodeName"] != node {
+			return false
+		}
 	}
 	labels, _ := meta(o)["labels"].(Object)
 	for term := range strings.SplitSeq(r.URL.Query().Get("labelSelector"), ",") {

@@ -28,7 +28,7 @@ var builtin = map[string][]Kind{
 	"v1": {
 		{"nodes", "Node", false}, {"namespaces", "Namespace", false}, {"pods", "Pod", true},
 		{"secrets", "Secret", true}, {"configmaps", "ConfigMap", true}, {"services", "Service", true},
-		{"serviceaccounts", "ServiceAccount", true},
+		{"serviceaccounts", "ServiceAccount", true}, {"persistentvolumes", "PersistentVolume", false},
 	},
 	"apps/v1":                      {{"deployments", "Deployment", true}, {"daemonsets", "DaemonSet", true}},
 	"coordination.k8s.io/v1":       {{"leases", "Lease", true}},
@@ -58,6 +58,7 @@ type Server struct {
 	warning  string
 	control  func(path string, o Object) Object
 	applied  map[string]map[string]Object // by path and manager
+	budget   func(pod string) string
 }
 
 type event struct {
@@ -81,6 +82,7 @@ func Start() *Server {
 		applied: map[string]map[string]Object{},
 		changed: make(chan struct{}), broken: make(chan struct{}),
 		readyz: func() (int, string) { return http.StatusOK, "ok" },
+		budget: func(string) string { return "" },
 	}
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
 	s.Config.ErrorLog = log.New(io.Discard, "", 0) // clients that refuse the certificate are part of tests
@@ -104,6 +106,14 @@ func (s *Server) SetController(status func(path string, o Object) Object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.control = status
+}
+
+// SetBudget decides on evictions: why a pod (namespace/name) may not go now, ""
+// to let it go at once.
+func (s *Server) SetBudget(why func(pod string) string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.budget = why
 }
 
 // CA is the server's certificate authority in PEM.

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 
@@ -123,7 +122,7 @@ func (a *app) init() *cobra.Command {
 			}
 			text := inventory.Starter(name, targets)
 			if _, _, _, err := inventory.Decode(out, ".", text); err != nil {
-				return unplaced(err)
+				return errlist.Placeless(err)
 			}
 			if out == "-" {
 				_, err := a.streams.Out.Write(text)
@@ -151,16 +150,4 @@ func (a *app) init() *cobra.Command {
 	c.Flags().StringVar(&name, "name", "cluster", "`name` of the cluster")
 	c.Flags().StringVar(&out, "out", "inventory.yaml", "`file` to write, - for standard output")
 	return c
-}
-
-// unplaced takes the positions off errors: they are in a file that nobody has
-// written.
-func unplaced(err error) error {
-	var out []error
-	for _, e := range errlist.Flatten(err) {
-		d := *diag.From(e)
-		d.Pos = diag.Position{}
-		out = append(out, &d)
-	}
-	return errors.Join(out...)
 }

@@ -43,6 +43,18 @@ func (l *List) Len() int {
 	return len(l.merr.Errors)
 }
 
+// Placeless takes the positions off errors: they are in a text that no file
+// holds.
+func Placeless(err error) error {
+	var out []error
+	for _, e := range Flatten(err) {
+		d := *diag.From(e)
+		d.Pos = diag.Position{}
+		out = append(out, &d)
+	}
+	return errors.Join(out...)
+}
+
 // Flatten gives the single errors inside err, in order: those of a List or of
 // errors.Join at any depth, or err itself.
 func Flatten(err error) []error {

@@ -72,7 +72,7 @@ e2e: build ## the lab's tests: real hosts, real clusters
 	$(LAB) setup
 	$(GO) test -tags e2e -count=1 -timeout 60m -v ./e2e
 	KFORGE_TEST_KUBE_BIN=$$($(LAB) artifacts 2>/dev/null | awk '$$1 == "kubernetes" || $$1 == "etcd" { print $$NF }' | paste -sd:) \
-		$(GO) test -tags e2e -count=1 -run TestRealAPIServer ./pkg/kube
+		$(GO) test -tags e2e -count=1 -run TestReal ./pkg/kube ./pkg/etcd
 
 .PHONY: e2e-vm
 e2e-vm: build ## the lab's test on a virtual machine: clock, swap, modules, disks, reboot

@@ -45,6 +45,7 @@ func TestWalls(t *testing.T) {
 	doors := map[string][]string{
 		"k8s.io/client-go":                       {"pkg/kube", "pkg/kubeadm"},
 		"k8s.io/kubernetes":                      {"pkg/kubeadm"},
+		"go.etcd.io":                             {"pkg/etcd"},
 		"golang.org/x/crypto/ssh":                {"pkg/ssh", "e2e/"},
 		"github.com/pkg/sftp":                    {"pkg/ssh"},
 		"github.com/spf13/cobra":                 {"pkg/cli"},
@@ -69,7 +70,7 @@ func TestWalls(t *testing.T) {
 
 	// The core decides and never acts: it reaches neither executor.
 	t.Run("core", func(t *testing.T) {
-		actors := []string{"host", "ssh", "kube", "bundle", "agent", "resource", "engine", "run", "cli"}
+		actors := []string{"host", "ssh", "kube", "etcd", "bundle", "agent", "resource", "engine", "run", "cli"}
 		for _, core := range []string{"plan", "preflight", "report", "node", "kubeadm", "addon", "inventory", "graph", "spec", "facts", "event", "diag", "wire"} {
 			walk(all, module+"pkg/"+core, func(p goPackage, path []string) {
 				own, _ := strings.CutPrefix(p.ImportPath, module+"pkg/")

@@ -12,6 +12,7 @@ import (
 
 	"kforge.dev/kforge/pkg/bundle"
 	"kforge.dev/kforge/pkg/diag"
+	"kforge.dev/kforge/pkg/etcd"
 	"kforge.dev/kforge/pkg/event"
 	"kforge.dev/kforge/pkg/graph"
 	"kforge.dev/kforge/pkg/host"
@@ -36,6 +37,7 @@ type executor struct {
 	mu     sync.Mutex
 	values map[string]string
 	api    *kube.Cluster
+	etcd   *etcd.Cluster
 }
 
 // Execute does one step; see engine.Executor.
@@ -48,6 +50,8 @@ func (x *executor) Execute(ctx context.Context, s graph.Step, sink event.Sink) (
 		return x.hostWork(ctx, s, w, sink)
 	case *spec.KubeWork:
 		return x.kubeWork(ctx, w, sink)
+	case *spec.EtcdWork:
+		return x.etcdWork(ctx, w, sink)
 	default:
 		return 0, diag.New(diag.Internal, "execute "+s.ID, "no executor for work of type %T", s.Work)
 	}
@@ -259,6 +263,9 @@ func (x *executor) cluster(ctx context.Context) (*kube.Cluster, error) {
 func (x *executor) close() {
 	if x.api != nil {
 		x.api.Close()
+	}
+	if x.etcd != nil {
+		x.etcd.Close()
 	}
 }
 

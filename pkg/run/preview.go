@@ -117,6 +117,13 @@ func preview(ctx context.Context, x *executor, steps []graph.Step, apiUp bool) (
 // previewKube observes the cluster's side of a step; before there is an API
 // everything is still to be made.
 func previewKube(ctx context.Context, x *executor, s graph.Step, apiUp bool) ([]spec.Change, error) {
+	if w, ok := s.Work.(*spec.EtcdWork); ok && apiUp {
+		members, err := x.members(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return members.Plan(ctx, *w)
+	}
 	w, ok := s.Work.(*spec.KubeWork)
 	if !ok {
 		return nil, nil

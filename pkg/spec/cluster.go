@@ -50,6 +50,23 @@ type Drain struct {
 	CordonOnly bool `json:"cordonOnly,omitempty"`
 }
 
+// EtcdWork is the work of a graph step on etcd's members, done in this order:
+// remove, wait.
+type EtcdWork struct {
+	// Remove are members to take out, by name or id; one that would take the
+	// quorum with it is an error, one that is not there is none.
+	Remove []string `json:"remove,omitempty"`
+	// Healthy waits until all members are.
+	Healthy *EtcdHealthy `json:"healthy,omitempty"`
+}
+
+// EtcdHealthy is a health gate: every member votes, is up and has caught up.
+type EtcdHealthy struct {
+	Voters int `json:"voters,omitempty"` // how many there must be, 0 is any number
+	// TimeoutSeconds until the wait fails, 0 means 120.
+	TimeoutSeconds int `json:"timeoutSeconds,omitempty"`
+}
+
 // Object is a Kubernetes object as JSON or YAML.
 type Object struct {
 	Manifest []byte `json:"manifest"`

@@ -15,6 +15,7 @@ const (
 	CNIPluginsVersion = "v1.9.1"
 	FlannelVersion    = "v0.26.7"
 	FlannelCNIVersion = "v1.6.2-flannel1"
+	HAProxyVersion    = "3.0.11"
 )
 
 // companions are the images that kubeadm of a minor release takes by default.
@@ -31,6 +32,7 @@ var (
 	versionFormat = regexp.MustCompile(`^(v1\.[0-9]+)\.[0-9]+(-[0-9A-Za-z.]+)?$`)
 	both          = []string{ControlPlane, Worker}
 	controlPlanes = []string{ControlPlane}
+	balancers     = []string{LoadBalancer}
 )
 
 // Catalogue names every file and image of a cluster of that version
@@ -87,6 +89,7 @@ func Catalogue(k8sVersion, arch string) (Items, error) {
 		k8sImage("kube-controller-manager", controlPlanes),
 		k8sImage("kube-scheduler", controlPlanes),
 		image("etcd", "registry.k8s.io/etcd", c.etcd, controlPlanes),
+		image("haproxy", "docker.io/library/haproxy", HAProxyVersion, balancers),
 	}, nil
 }
 

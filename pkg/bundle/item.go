@@ -24,6 +24,9 @@ const (
 const (
 	ControlPlane = "control-plane"
 	Worker       = "worker"
+	// LoadBalancer is a node that has a load balancer of its own before the API
+	// servers, beside its other role.
+	LoadBalancer = "load-balancer"
 )
 
 // Item is one artifact for one architecture.

@@ -144,11 +144,30 @@ func (ch *checker) kubernetes() {
 		}
 		ch.must(at, err)
 	}
+	ch.endpointMode()
 	for i, san := range k.CertSANs {
 		at := fmt.Sprintf("spec.kubernetes.certSANs[%d]", i)
 		if _, err := netip.ParseAddr(san); err != nil && ch.given(at) {
 			ch.must(at, checkDNSName(strings.TrimPrefix(strings.ToLower(san), "*.")))
 		}
+	}
+}
+
+// endpointMode holds mode, endpoint and number of control planes against each
+// other.
+func (ch *checker) endpointMode() {
+	const at = "spec.kubernetes.endpointMode"
+	endpoint := ch.inv.Spec.Kubernetes.Endpoint
+	if !ch.given(at) || ch.spoiled(at) {
+		return
+	}
+	switch planes := len(ch.c.ControlPlanes()); {
+	case ch.c.EndpointMode == EndpointExternal && endpoint == "":
+		ch.failHint("name your load balancer: spec.kubernetes.endpoint", at, "%s: external needs an endpoint", at)
+	case ch.c.EndpointMode != EndpointExternal && endpoint != "":
+		ch.fail(at, "%s: %s goes without spec.kubernetes.endpoint, which is for external", at, ch.c.EndpointMode)
+	case ch.c.EndpointMode == EndpointDirect && planes > 1:
+		ch.failHint("choose local or external", at, "%s: direct reaches one control plane, and there are %d", at, planes)
 	}
 }
 

@@ -11,6 +11,10 @@ import (
 	"strings"
 )
 
+// mostControlPlanes is as many etcd members as its own documentation advises at
+// most: seven is its limit, and five survive two failures.
+const mostControlPlanes = 5
+
 // hosts checks hosts, classes and defaults.
 func (ch *checker) hosts() {
 	s := ch.inv.Spec
@@ -199,13 +203,13 @@ func (ch *checker) roles() {
 		if !h.ControlPlane() {
 			continue
 		}
-		if planes++; planes > 1 {
+		if planes++; planes > mostControlPlanes {
 			where := fmt.Sprintf("%s[%d]", at, i)
 			if ch.given(where + ".roles") {
 				where += ".roles"
 			}
-			ch.failHint("give role control-plane to one host", where,
-				"host %s is control plane number %d: high availability is not supported yet by this version", quote(h.Name), planes)
+			ch.failHint(fmt.Sprintf("give the role control-plane to %d hosts at most", mostControlPlanes), where,
+				"host %s is control plane number %d: etcd slows down with every member and gains little beyond %d", quote(h.Name), planes, mostControlPlanes)
 		}
 	}
 	switch {

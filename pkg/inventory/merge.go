@@ -74,17 +74,29 @@ func resolve(inv *Inventory, file, dir string) *Cluster {
 		c.Hosts = append(c.Hosts, resolveHost(h, s))
 	}
 	inferRoles(c.Hosts)
+	c.EndpointMode = pick(c, "kubernetes.endpointMode", s.Kubernetes.EndpointMode, usualMode(s.Kubernetes.Endpoint, len(c.ControlPlanes())))
 	c.Endpoint = pick(c, "kubernetes.endpoint", s.Kubernetes.Endpoint, "")
-	if c.Endpoint == "" {
-		for _, h := range c.ControlPlanes() {
-			c.Endpoint = cmp.Or(h.NodeIP, h.Address)
-			break
+	if planes := c.ControlPlanes(); c.Endpoint == "" && len(planes) > 0 {
+		c.Endpoint = cmp.Or(planes[0].NodeIP, planes[0].Address)
+		if c.EndpointMode == EndpointLocal {
+			c.Endpoint = LocalEndpoint
 		}
 	}
 	if host, port, err := splitHostPort(c.Endpoint); err == nil {
 		c.Endpoint = net.JoinHostPort(host, strconv.Itoa(cmp.Or(port, apiPort)))
 	}
 	return c
+}
+
+// usualMode is how nodes reach the API when the user does not say it.
+func usualMode(endpoint string, controlPlanes int) string {
+	switch {
+	case endpoint != "":
+		return EndpointExternal
+	case controlPlanes > 1:
+		return EndpointLocal
+	}
+	return EndpointDirect
 }
 
 // pick takes the user's value unless it is zero, and notes where it is from.

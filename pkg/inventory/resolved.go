@@ -8,18 +8,20 @@ import (
 // Cluster is an inventory ready for use: every default filled in, every host
 // merged, every path absolute. Load gives it; nothing else makes one but tests.
 type Cluster struct {
-	Name        string
-	Dir         string // folder of the inventory file, absolute
-	File        string // path as the user gave it
-	Version     string // Kubernetes version, "v1.37.2"
-	Endpoint    string // host:port of the API
-	CertSANs    []string
-	PodCIDR     string
-	ServiceCIDR string
-	DNSDomain   string
-	CNI         CNI
-	SSH         SSH // identity files and known_hosts as absolute paths
-	DNSServers  []string
+	Name     string
+	Dir      string // folder of the inventory file, absolute
+	File     string // path as the user gave it
+	Version  string // Kubernetes version, "v1.37.2"
+	Endpoint string // host:port of the API as nodes reach it
+	// EndpointMode is EndpointDirect, EndpointLocal or EndpointExternal.
+	EndpointMode string
+	CertSANs     []string
+	PodCIDR      string
+	ServiceCIDR  string
+	DNSDomain    string
+	CNI          CNI
+	SSH          SSH // identity files and known_hosts as absolute paths
+	DNSServers   []string
 	// ManageHostDNS: hosts themselves are to ask DNSServers.
 	ManageHostDNS bool
 	Mirror        string // without a slash at the end; empty for the official sites

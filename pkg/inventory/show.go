@@ -49,6 +49,7 @@ func (c *Cluster) Show() View {
 	v := View{Cluster: c.Name, File: c.File}
 	values := []Setting{
 		{Name: "kubernetes.version", Value: c.Version}, {Name: "kubernetes.endpoint", Value: c.Endpoint},
+		{Name: "kubernetes.endpointMode", Value: c.EndpointMode},
 		{Name: "kubernetes.certSANs", Value: c.CertSANs},
 		{Name: "network.podCIDR", Value: c.PodCIDR}, {Name: "network.serviceCIDR", Value: c.ServiceCIDR},
 		{Name: "network.dnsDomain", Value: c.DNSDomain}, {Name: "network.cni.plugin", Value: c.CNI.Plugin},

@@ -15,6 +15,17 @@ const (
 	RoleWorker       = "worker"
 )
 
+// How nodes reach the API.
+const (
+	EndpointDirect   = "direct"   // at the address of the only control plane
+	EndpointLocal    = "local"    // through a load balancer on each node
+	EndpointExternal = "external" // at an address of the site's
+)
+
+// LocalEndpoint is where the load balancer of a node listens. kubeadm's own
+// ports, and those that sites commonly use for an API, are left free.
+const LocalEndpoint = "127.0.0.1:7443"
+
 // The jsonschema tags below are read three times: by the generator of the JSON
 // Schema, by the strict decoder (required, enum, bounds, oneof_type) and by the
 // test that writes the table of keys in docs/inventory.md. Field comments are
@@ -64,9 +75,14 @@ type Spec struct {
 type Kubernetes struct {
 	// Version as "v1.37.2", or a minor "1.37" for the newest patch known.
 	Version string `json:"version,omitempty" jsonschema:"oneof_type=string;number,default=v1.37.2"`
-	// Endpoint is host[:port] of the API for everybody; default is the node's
-	// address of the only control plane, port 6443.
+	// Endpoint is host[:port] of the API for everybody, for endpointMode external.
 	Endpoint string `json:"endpoint,omitempty"`
+	// EndpointMode is how nodes reach the API. direct: at the address of the only
+	// control plane; local: through a load balancer that kforge puts on every
+	// node; external: at the endpoint, a load balancer of yours. Default is
+	// external where an endpoint is given, local for several control planes, else
+	// direct.
+	EndpointMode string `json:"endpointMode,omitempty" jsonschema:"enum=direct,enum=local,enum=external"`
 	// CertSANs are further names and addresses in the API server's certificate.
 	CertSANs []string `json:"certSANs,omitempty"`
 }

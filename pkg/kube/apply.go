@@ -52,6 +52,13 @@ func (c *Cluster) Plan(ctx context.Context, w spec.KubeWork) ([]spec.Change, err
 	if err != nil {
 		return nil, err
 	}
+	if w.Endpoint != "" {
+		more, err := c.planEndpoint(ctx, w.Endpoint)
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, more...)
+	}
 	if w.JoinToken != nil {
 		changes = append(changes, tokenChange(*w.JoinToken, ""))
 	}
@@ -111,6 +118,11 @@ func (c *Cluster) Apply(ctx context.Context, w spec.KubeWork, sink func(Event)) 
 	if err := c.applyAll(ctx, w.Objects, did); err != nil {
 		return changes, values, err
 	}
+	if w.Endpoint != "" {
+		if err := c.setEndpoint(ctx, w.Endpoint, did); err != nil {
+			return changes, values, err
+		}
+	}
 	if w.JoinToken != nil {
 		var change spec.Change
 		if change, values, err = c.joinToken(ctx, *w.JoinToken, time.Now()); err != nil {
@@ -136,6 +148,8 @@ func past(a spec.Action) string {
 		return "created"
 	case spec.Delete:
 		return "deleted"
+	case spec.Restart:
+		return "restarted"
 	default:
 		return "updated"
 	}

@@ -43,6 +43,10 @@ var readinessOf = map[string]readiness{
 		resource: appsv1.SchemeGroupVersion.WithResource("daemonsets"), judge: judging(judgeDaemonSet),
 		absent: "it does not exist", hint: "see \"kubectl -n %s describe pods\" and the pods' logs",
 	},
+	"Pod": {
+		resource: corev1.SchemeGroupVersion.WithResource("pods"), judge: judging(judgePod), absent: "it does not exist",
+		hint: "see \"kubectl -n %s describe pod\" and its logs, or on its host: crictl ps -a; journalctl -u kubelet",
+	},
 }
 
 func judging[T any](judge func(*T) verdict) func(*unstructured.Unstructured) (verdict, error) {
@@ -117,6 +121,21 @@ func judgeDaemonSet(d *appsv1.DaemonSet) verdict {
 		v.state = "no node takes its pods yet"
 	}
 	return v
+}
+
+// judgePod wants a pod's containers running and ready, which those of a control
+// plane are when their own health checks say so.
+func judgePod(p *corev1.Pod) verdict {
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
+			return verdict{ready: true, state: "ready"}
+		}
+	}
+	state := podTrouble(p)
+	if state == "" {
+		state = "not ready yet"
+	}
+	return verdict{state: state}
 }
 
 // podTrouble tells what keeps a pod from being ready, "" for nothing.

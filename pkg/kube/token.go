@@ -1,8 +1,10 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -34,7 +36,7 @@ func (c *Cluster) joinToken(ctx context.Context, j spec.JoinToken, now time.Time
 	if len(ca) == 0 {
 		return spec.Change{}, nil, diag.New(diag.Invalid, op, "the admin kubeconfig holds no CA, and a node must know whom to trust")
 	}
-	info, err := clusterInfo(c.config.Host, ca)
+	info, err := clusterInfo(cmp.Or(j.Server, c.config.Host), ca)
 	if err != nil {
 		return spec.Change{}, nil, err
 	}
@@ -50,10 +52,21 @@ func (c *Cluster) joinToken(ctx context.Context, j spec.JoinToken, now time.Time
 	if err != nil {
 		return spec.Change{}, nil, apiError(ctx, op, err)
 	}
-	return tokenChange(j, id), map[string]string{
+	values := map[string]string{
 		spec.ValueJoinToken:   id + "." + secret,
 		spec.ValueClusterInfo: string(info),
-	}, nil
+	}
+	if j.CertificateKey {
+		values[spec.ValueCertificateKey] = certificateKey()
+	}
+	return tokenChange(j, id), values, nil
+}
+
+// certificateKey gives an AES-256 key as kubeadm wants it: 64 hex digits.
+func certificateKey() string {
+	key := make([]byte, 32)
+	rand.Read(key) // never fails, by its documentation
+	return hex.EncodeToString(key)
 }
 
 func tokenChange(j spec.JoinToken, id string) spec.Change {

@@ -1,8 +1,12 @@
 package kubeadm
 
 import (
+	"slices"
+
 	bootstraptoken "k8s.io/kubernetes/cmd/kubeadm/app/apis/bootstraptoken/v1"
 
+	"kforge.dev/kforge/pkg/facts"
+	"kforge.dev/kforge/pkg/inventory"
 	"kforge.dev/kforge/pkg/node"
 	"kforge.dev/kforge/pkg/spec"
 )
@@ -11,12 +15,14 @@ import (
 const (
 	InitID = "command kubeadm init"
 	JoinID = "command kubeadm join"
+	// UploadCertsID is run before control planes join.
+	UploadCertsID = "command kubeadm upload-certs"
 )
 
 // Files that are there when init or join is done.
 const (
 	AdminConf   = "/etc/kubernetes/admin.conf"
-	KubeletConf = "/etc/kubernetes/kubelet.conf"
+	KubeletConf = node.KubeletConf
 )
 
 // kubeadm looks for kubelet, losetup, mount and the like on PATH, and a login
@@ -44,6 +50,7 @@ func Init(in Input) (spec.Resource, error) {
 			Inputs:         map[string]spec.Secret{"config": config},
 			Unless:         []string{AdminConf},
 			Recover:        reset,
+			RecoverKeeps:   []string{node.LoadBalancerManifest},
 			TimeoutSeconds: node.Scale(600, in.Host.TimeoutScale),
 			Hint: "look at the control plane's containers: `crictl ps -a`, and at `journalctl -u kubelet`; " +
 				"then run the same again: what was half done is reset first",
@@ -51,8 +58,29 @@ func Init(in Input) (spec.Resource, error) {
 	}, nil
 }
 
-// Join gives the command that makes a worker. It needs the values join-token
-// and cluster-info.
+// UploadCerts gives the command that puts the cluster's CAs and keys, encrypted
+// by the value certificate-key, where control planes that join find them. kubeadm
+// takes them away again after two hours.
+func UploadCerts(in Input) (spec.Resource, error) {
+	config, err := UploadConfig(in)
+	if err != nil {
+		return spec.Resource{}, err
+	}
+	return spec.Resource{
+		ID: UploadCertsID, Why: "control planes that join share the cluster's CAs",
+		Command: &spec.Command{
+			Argv:           []string{node.KubeadmBinary, "init", "phase", "upload-certs", "--upload-certs", "--config", "@{config}"},
+			Env:            []string{path},
+			Inputs:         map[string]spec.Secret{"config": config},
+			EachRun:        true,
+			TimeoutSeconds: node.Scale(120, in.Host.TimeoutScale),
+			Hint:           "is the API on this host ready? then run the same again",
+		},
+	}, nil
+}
+
+// Join gives the command that makes a node. It needs the values join-token and
+// cluster-info, and that of a control plane certificate-key too.
 func Join(in Input) (spec.Resource, error) {
 	config, err := JoinConfig(in)
 	if err != nil {
@@ -67,13 +95,27 @@ func Join(in Input) (spec.Resource, error) {
 				"config":         config,
 				ClusterInfoInput: spec.Secret(spec.ValueRef(spec.ValueClusterInfo)),
 			},
-			Unless:         []string{KubeletConf},
+			Unless:         joinLeaves(in.Host),
 			Recover:        reset,
+			RecoverKeeps:   []string{node.LoadBalancerManifest},
 			TimeoutSeconds: node.Scale(420, in.Host.TimeoutScale),
 			Hint: "can the host reach the API at " + in.APIServer + "? look at `journalctl -u kubelet` on it; " +
 				"then run the same again: what was half done is reset first",
 		},
 	}, nil
+}
+
+// joinLeaves are files that are there when a join is done.
+func joinLeaves(h inventory.ResolvedHost) []string {
+	if h.ControlPlane() {
+		return []string{KubeletConf, AdminConf}
+	}
+	return []string{KubeletConf}
+}
+
+// HalfDone tells whether an init or a join began on the host and did not end well.
+func HalfDone(f *facts.Host) bool {
+	return slices.ContainsFunc(f.Kubernetes.Interrupted, func(id string) bool { return id == InitID || id == JoinID })
 }
 
 func standIn() *bootstraptoken.BootstrapTokenString {

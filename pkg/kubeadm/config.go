@@ -3,6 +3,7 @@ package kubeadm
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -60,14 +61,14 @@ func InitConfig(in Input) ([]byte, error) {
 // is and by which CA it is known.
 const ClusterInfoInput = "cluster-info"
 
-// JoinConfig gives the YAML document of a worker's `kubeadm join`, validated.
-// The token is named as a value of the run, the cluster's whereabouts as another
+// JoinConfig gives the YAML document of a node's `kubeadm join`, validated. The
+// token is named as a value of the run, the cluster's whereabouts as another
 // input. Discovery is by that file and not by token: the signature that the
 // latter wants comes seconds after kubeadm init, and kubeadm asks for it every
 // 5 s only.
 func JoinConfig(in Input) ([]byte, error) {
-	render := func(token, file string) ([]byte, error) {
-		return documents(&kubeadm.JoinConfiguration{
+	render := func(token, file, key string) ([]byte, error) {
+		join := &kubeadm.JoinConfiguration{
 			TypeMeta:         kind("JoinConfiguration"),
 			NodeRegistration: registration(in),
 			Discovery: kubeadm.Discovery{
@@ -75,19 +76,54 @@ func JoinConfig(in Input) ([]byte, error) {
 				TLSBootstrapToken: token,
 			},
 			Timeouts: timeouts(in.Host.TimeoutScale),
-		})
+		}
+		if in.Host.ControlPlane() {
+			join.ControlPlane = &kubeadm.JoinControlPlane{
+				LocalAPIEndpoint: kubeadm.APIEndpoint{AdvertiseAddress: in.NodeIP, BindPort: in.bindPort()},
+				CertificateKey:   key,
+			}
+		}
+		return documents(join)
 	}
 	// Token and path are known only when the step runs, so the check is made
 	// with others of the same shape: of a path kubeadm wants that it is there,
 	// of a URL only its form.
-	dummy, err := render("abcdef.0123456789abcdef", "https://127.0.0.1/cluster-info")
+	dummy, err := render("abcdef.0123456789abcdef", "https://127.0.0.1/cluster-info", standInKey)
 	if err != nil {
 		return nil, err
 	}
 	if err := Validate(dummy); err != nil {
 		return nil, err
 	}
-	return render(spec.ValueRef(spec.ValueJoinToken), "@{"+ClusterInfoInput+"}")
+	return render(spec.ValueRef(spec.ValueJoinToken), "@{"+ClusterInfoInput+"}", spec.ValueRef(spec.ValueCertificateKey))
+}
+
+// standInKey has the form of a certificate key, for checks.
+var standInKey = strings.Repeat("0", 64)
+
+// UploadConfig gives the YAML documents of `kubeadm init phase upload-certs`,
+// validated. The certificate key is named as a value of the run.
+func UploadConfig(in Input) ([]byte, error) {
+	cluster, err := clusterConfig(in)
+	if err != nil {
+		return nil, err
+	}
+	render := func(key string) ([]byte, error) {
+		return documents(&kubeadm.InitConfiguration{
+			TypeMeta:         kind("InitConfiguration"),
+			LocalAPIEndpoint: kubeadm.APIEndpoint{AdvertiseAddress: in.NodeIP, BindPort: in.bindPort()},
+			NodeRegistration: registration(in),
+			CertificateKey:   key,
+		}, cluster)
+	}
+	dummy, err := render(standInKey)
+	if err != nil {
+		return nil, err
+	}
+	if err := Validate(dummy); err != nil {
+		return nil, err
+	}
+	return render(spec.ValueRef(spec.ValueCertificateKey))
 }
 
 func clusterConfig(in Input) (*kubeadm.ClusterConfiguration, error) {

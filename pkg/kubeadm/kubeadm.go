@@ -32,6 +32,9 @@ type Input struct {
 	APIServer string
 }
 
+// APIPort is where API servers listen, unless the inventory says otherwise.
+const APIPort = "6443"
+
 // Image finds the image whose repository ends in name ("etcd", "coredns").
 func Image(images []spec.Image, name string) (ref string, ok bool) {
 	for _, image := range images {
@@ -66,12 +69,12 @@ func (in Input) imageOf(name string) (repository, tag string, err error) {
 // control plane's own address.
 func APIServer(c *inventory.Cluster, nodeIP string) string {
 	if c.Endpoint == "" {
-		return net.JoinHostPort(nodeIP, "6443")
+		return net.JoinHostPort(nodeIP, APIPort)
 	}
 	if _, _, err := net.SplitHostPort(c.Endpoint); err == nil {
 		return c.Endpoint
 	}
-	return net.JoinHostPort(strings.Trim(c.Endpoint, "[]"), "6443")
+	return net.JoinHostPort(strings.Trim(c.Endpoint, "[]"), APIPort)
 }
 
 // bindPort is where this host's own API server listens: the endpoint's port
@@ -89,7 +92,12 @@ func (in Input) bindPort() int32 {
 // certSANs are the further names of the API server's certificate, sorted.
 func (in Input) certSANs() []string {
 	host, _, _ := net.SplitHostPort(in.APIServer)
-	sans := append([]string{host, in.NodeIP, in.Host.Address, in.Host.Name}, in.Cluster.CertSANs...)
+	// The loopback names are there from the start, so that nodes can be given a
+	// load balancer of their own when further control planes come.
+	sans := append([]string{host, in.NodeIP, in.Host.Address, in.Host.Name, "127.0.0.1", "localhost"}, in.Cluster.CertSANs...)
+	for _, h := range in.Cluster.ControlPlanes() {
+		sans = append(sans, h.Address, h.NodeIP, h.Name)
+	}
 	slices.Sort(sans)
 	return slices.DeleteFunc(slices.Compact(sans), func(s string) bool { return s == "" })
 }

@@ -1,6 +1,9 @@
 package node
 
-import "kforge.dev/kforge/pkg/spec"
+import (
+	"kforge.dev/kforge/pkg/inventory"
+	"kforge.dev/kforge/pkg/spec"
+)
 
 // Kubelet gives the binaries of Kubernetes, the kubelet's unit and its
 // settings. The unit is enabled, not started: kubeadm starts it.
@@ -45,16 +48,42 @@ func Kubelet(in Input) ([]spec.Resource, error) {
 // KubeletRunning gives the kubelet's unit of a host that has joined: running,
 // and with its present settings.
 func KubeletRunning(in Input) []spec.Resource {
-	return []spec.Resource{{
+	// /var/lib/kubelet/config.yaml is kubeadm's, which restarts the kubelet
+	// itself when it writes it; resolv.conf is read for each pod.
+	reads := []string{KubeletBinary, KubeletUnit, KubeletUnitDropIn, KubeletDropIns}
+	var out []spec.Resource
+	if in.followsEndpoint() {
+		reads = append(reads, KubeletConf)
+		out = append(out, kubeletServer(in.Cluster.Endpoint))
+	}
+	return append(out, spec.Resource{
 		ID: "unit kubelet.service running", Why: "the host is a node",
 		Unit: &spec.Unit{
 			Name: "kubelet.service", State: "running",
-			// /var/lib/kubelet/config.yaml is kubeadm's, which restarts the
-			// kubelet itself when it writes it; resolv.conf is read for each pod.
-			RestartOn:      []string{KubeletBinary, KubeletUnit, KubeletUnitDropIn, KubeletDropIns},
+			RestartOn:      reads,
 			TimeoutSeconds: in.timeout(90),
 		},
-	}}
+	})
+}
+
+// followsEndpoint tells whether the kubelet reaches the API by an endpoint that
+// may change: kubeadm lets that of a control plane ask its own API server, and
+// the address of an only one stays.
+func (in Input) followsEndpoint() bool {
+	switch in.Cluster.EndpointMode {
+	case inventory.EndpointLocal, inventory.EndpointExternal:
+		return !in.Host.ControlPlane()
+	}
+	return false
+}
+
+// kubeletServer points a kubelet that has joined to the API as it is to be
+// reached now.
+func kubeletServer(endpoint string) spec.Resource {
+	return spec.Resource{
+		ID: "kubeconfig " + KubeletConf, Why: "the kubelet reaches the API there",
+		Kubeconfig: &spec.Kubeconfig{Path: KubeletConf, Server: "https://" + endpoint},
+	}
 }
 
 // Images gives one resource per image, in the order given.

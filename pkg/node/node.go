@@ -28,6 +28,7 @@ const (
 	KubeletDropIns    = "/etc/kubernetes/kubelet.conf.d"
 	KubeletDropIn     = KubeletDropIns + "/10-kforge.conf"
 	ResolvConf        = "/etc/kubernetes/resolv.conf"
+	KubeletConf       = "/etc/kubernetes/kubelet.conf" // by which the kubelet reaches the API
 )
 
 // Artifact is a binary or an archive and the version that people call it by.

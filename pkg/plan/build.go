@@ -1,7 +1,9 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
+	"net"
 	"slices"
 
 	"kforge.dev/kforge/pkg/diag"
@@ -40,6 +42,7 @@ func Build(in Input) (*Plan, error) {
 	} else if err := b.initialize(b.control); err != nil {
 		return nil, err
 	}
+	b.endpoint()
 	if err := b.network(); err != nil {
 		return nil, err
 	}
@@ -52,6 +55,9 @@ func Build(in Input) (*Plan, error) {
 	return &Plan{Steps: b.steps, Notes: b.notes}, nil
 }
 
+// loadBalancer is the role of what nodes with a load balancer need besides.
+const loadBalancer = "load-balancer"
+
 // host is a reachable host with everything that its steps are made from.
 type host struct {
 	inventory.ResolvedHost
@@ -62,20 +68,31 @@ type host struct {
 	last   string // id of the last step of its chain
 }
 
-// joined tells whether the host is a node and was not left half-way.
+// joined tells whether the host is a node in its role and was not left half-way.
 func (h *host) joined() bool {
-	if h.ControlPlane() {
-		return h.facts.Kubernetes.AdminConf && !slices.Contains(h.facts.Kubernetes.Interrupted, kubeadm.InitID)
+	if kubeadm.HalfDone(h.facts) {
+		return false
 	}
-	return h.facts.Kubernetes.KubeletConf && !slices.Contains(h.facts.Kubernetes.Interrupted, kubeadm.JoinID)
+	if h.ControlPlane() {
+		return h.facts.Kubernetes.AdminConf
+	}
+	return h.facts.Kubernetes.KubeletConf
+}
+
+// workerStill tells whether the inventory makes a control plane of a worker.
+func (h *host) workerStill() bool {
+	k := h.facts.Kubernetes
+	return h.ControlPlane() && k.KubeletConf && !k.AdminConf && !kubeadm.HalfDone(h.facts)
 }
 
 type builder struct {
 	in      Input
-	hosts   []*host  // reachable, in the inventory's order
-	control *host    // nil when it cannot be reached
-	missing []string // cannot be reached
-	skipped int      // not asked for
+	hosts   []*host         // reachable, in the inventory's order
+	control *host           // whose API the run goes by; nil when there is none
+	planes  []*host         // control planes that can be looked at, skipped ones too
+	missing []string        // cannot be reached
+	skipped int             // not asked for
+	balance []node.Balanced // control planes behind each node's load balancer; nil for none
 	steps   []graph.Step
 	notes   []Note
 }
@@ -83,13 +100,9 @@ type builder struct {
 func newBuilder(in Input) (*builder, error) {
 	const op = "plan"
 	b := &builder{in: in}
-	switch planes := in.Cluster.ControlPlanes(); {
-	case len(planes) == 0:
+	if len(in.Cluster.ControlPlanes()) == 0 {
 		return nil, diag.New(diag.Invalid, op, "the inventory has no control plane").
 			WithHint("give one host the role control-plane")
-	case len(planes) > 1:
-		return nil, diag.New(diag.Unsupported, op, "%d control planes: this version makes clusters with one", len(planes)).
-			WithHint("give the role control-plane to one host")
 	}
 	for _, h := range in.Cluster.Hosts {
 		f := in.Facts[h.Name]
@@ -116,21 +129,56 @@ func newBuilder(in Input) (*builder, error) {
 		}
 		b.hosts = append(b.hosts, one)
 		if h.ControlPlane() {
-			b.control = one
+			b.planes = append(b.planes, one)
 		}
 	}
+	b.chooseControl()
+	b.balanced()
 	return b, nil
 }
 
+// chooseControl finds the control plane whose API the run goes by: one that has
+// a cluster, rather one that was asked for. Only when all of them can be looked
+// at and none has a cluster, the first is to make one: what cannot be reached may
+// well hold the cluster.
+func (b *builder) chooseControl() {
+	asked := func(h *host) bool { return !b.in.Skipped[h.Name] }
+	for _, fits := range []func(*host) bool{
+		func(h *host) bool { return h.joined() && asked(h) },
+		(*host).joined,
+		func(h *host) bool { return asked(h) && len(b.planes) == len(b.in.Cluster.ControlPlanes()) },
+	} {
+		if i := slices.IndexFunc(b.planes, fits); i >= 0 {
+			b.control = b.planes[i]
+			return
+		}
+	}
+}
+
+// balanced lists the control planes for the load balancers of nodes. One that
+// cannot be reached stays in the list: it may be back any moment.
+func (b *builder) balanced() {
+	if b.in.Cluster.EndpointMode != inventory.EndpointLocal {
+		return
+	}
+	for _, h := range b.in.Cluster.ControlPlanes() {
+		ip := cmp.Or(h.NodeIP, h.Address)
+		if i := slices.IndexFunc(b.planes, func(p *host) bool { return p.Name == h.Name }); i >= 0 {
+			ip = b.planes[i].ip
+		}
+		b.balance = append(b.balance, node.Balanced{Name: h.Name, Address: net.JoinHostPort(ip, kubeadm.APIPort)})
+	}
+}
+
 // skip takes note of a control plane that was not asked for: what the others
-// need to know of it. One that has no cluster yet is none.
+// need to know of it.
 func (b *builder) skip(h inventory.ResolvedHost, f *facts.Host) error {
 	if !h.ControlPlane() || f == nil {
 		return nil
 	}
 	one, err := b.newHost(h, f)
-	if err == nil && one.joined() {
-		b.control = one
+	if err == nil {
+		b.planes = append(b.planes, one)
 	}
 	return err
 }
@@ -154,6 +202,13 @@ func (b *builder) newHost(h inventory.ResolvedHost, f *facts.Host) (*host, error
 	images, err := b.in.Artifacts.Images(role, f.Kernel.Arch)
 	if err != nil {
 		return nil, on(err)
+	}
+	if b.in.Cluster.EndpointMode == inventory.EndpointLocal {
+		more, err := b.in.Artifacts.Images(loadBalancer, f.Kernel.Arch)
+		if err != nil {
+			return nil, on(err)
+		}
+		images = slices.Concat(images, more)
 	}
 	pause, ok := kubeadm.Image(images, "pause")
 	if !ok {

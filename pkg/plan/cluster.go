@@ -66,52 +66,6 @@ func (b *builder) keepNetwork() bool {
 		slices.ContainsFunc(b.in.Live.Nodes, func(n LiveNode) bool { return n.Ready })
 }
 
-// join adds the workers' ends: those that have to join do, each as soon as it
-// is prepared and the API answers; the others only keep their kubelet right.
-func (b *builder) join() error {
-	var joining, stale []string
-	for _, h := range b.hosts {
-		if h == b.control || h.joined() {
-			continue
-		}
-		joining = append(joining, h.Name)
-		if b.live(h.Name) {
-			stale = append(stale, h.Name)
-		}
-	}
-	var token, forget string
-	if len(stale) > 0 {
-		forget = b.addCluster("forget-nodes", PhaseJoin, "forget nodes whose hosts have not joined: "+strings.Join(stale, ", "),
-			&spec.KubeWork{ForgetNodes: stale}, apiStep)
-	}
-	if len(joining) > 0 {
-		token = b.addCluster("join-token", PhaseJoin, "join token", &spec.KubeWork{JoinToken: &spec.JoinToken{
-			TTLSeconds: tokenSeconds, Description: "made by kforge to join " + strings.Join(joining, ", "),
-		}}, apiStep)
-	}
-	for _, h := range b.hosts {
-		if h == b.control {
-			continue
-		}
-		if slices.Contains(joining, h.Name) {
-			needs := []string{token}
-			if slices.Contains(stale, h.Name) {
-				needs = append(needs, forget)
-			}
-			command, err := kubeadm.Join(b.kubeadm(h))
-			if err != nil {
-				return err
-			}
-			b.add(h, "join", PhaseJoin, ClassJoin, "join the cluster", &spec.HostWork{
-				Resources: []spec.Resource{command},
-				Values:    []string{spec.ValueJoinToken, spec.ValueClusterInfo},
-			}, needs...)
-		}
-		b.running(h)
-	}
-	return nil
-}
-
 func (b *builder) live(name string) bool {
 	return b.in.Live != nil && slices.ContainsFunc(b.in.Live.Nodes, func(n LiveNode) bool { return n.Name == name })
 }
@@ -131,6 +85,9 @@ func (b *builder) settle() error {
 			Kind: "Node", Name: h.Name, TimeoutSeconds: b.readySeconds(h.TimeoutScale),
 		}}}, needs...)
 		ready = append(ready, h.last)
+		if h.workerStill() { // its role in the cluster is not that of the inventory
+			continue
+		}
 		labels, err := addon.Labels(h.ResolvedHost)
 		if err != nil {
 			return err

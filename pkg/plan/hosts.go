@@ -1,7 +1,9 @@
 package plan
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 
 	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/graph"
@@ -47,18 +49,41 @@ func (b *builder) prepare(h *host) error {
 	b.add(h, "kubelet", PhasePrepare, ClassHost, "kubelet, kubeadm and kubectl "+h.node.Kubelet.Version,
 		&spec.HostWork{Resources: kubelet})
 
-	first, _ := h.splitImages()
+	first := h.images
+	if h == b.control {
+		first, _ = h.splitImages()
+	}
 	b.add(h, "images", PhaseImages, ClassImage, "container images",
 		&spec.HostWork{Resources: node.Images(first)})
+	return b.loadBalancer(h)
+}
+
+// loadBalancer adds the node's own way to the control planes. It is there before
+// the host joins: a control plane needs it in the middle of its join.
+func (b *builder) loadBalancer(h *host) error {
+	if b.balance == nil {
+		return nil
+	}
+	image, ok := kubeadm.Image(h.images, "haproxy")
+	if !ok {
+		return diag.New(diag.NotFound, "plan load balancer", "no haproxy image for %s", h.facts.Kernel.Arch).On(h.Name)
+	}
+	resources, err := node.LoadBalancer(image, b.balance)
+	if err != nil {
+		return err
+	}
+	b.add(h, balancerStep, PhasePrepare, ClassHost, "load balancer before the control planes", &spec.HostWork{Resources: resources})
 	return nil
 }
 
-// splitImages gives what the host needs before it becomes a node, and what it
-// needs after. A worker's pods start the moment it has joined, so it needs all.
+const balancerStep = "load-balancer"
+
+// splitImages gives what the first control plane needs before it becomes a node,
+// and what it needs after. The pods of others start the moment they have joined,
+// so those need all.
 func (h *host) splitImages() (before, after []spec.Image) {
 	for _, image := range h.images {
-		later := h.ControlPlane() && turn(image) >= 0
-		if later {
+		if turn(image) >= 0 {
 			after = append(after, image)
 		} else {
 			before = append(before, image)
@@ -76,15 +101,18 @@ func turn(image spec.Image) int {
 	})
 }
 
-// initialize adds the control plane's own steps.
+// initialize adds the own steps of the control plane that the run goes by: it
+// begins the cluster, unless it has one.
 func (b *builder) initialize(h *host) error {
-	command, err := kubeadm.Init(b.kubeadm(h))
-	if err != nil {
-		return err
-	}
 	prepared := h.last
-	b.add(h, "init", PhaseControlPlane, ClassInit, "control plane "+b.in.Cluster.Version,
-		&spec.HostWork{Resources: []spec.Resource{command}})
+	if !h.joined() {
+		command, err := kubeadm.Init(b.kubeadm(h))
+		if err != nil {
+			return err
+		}
+		b.add(h, "init", PhaseControlPlane, ClassInit, "control plane "+b.in.Cluster.Version,
+			&spec.HostWork{Resources: []spec.Resource{command}})
+	}
 	b.addAPI(h.last)
 
 	_, after := h.splitImages()
@@ -102,8 +130,11 @@ func (b *builder) addAPI(needs ...string) {
 }
 
 func (b *builder) running(h *host) {
-	b.add(h, "kubelet-running", PhaseJoin, ClassHost, "kubelet runs with its settings",
-		&spec.HostWork{Resources: node.KubeletRunning(h.node)})
+	resources := node.KubeletRunning(h.node)
+	if h.joined() && b.balance == nil {
+		resources = append(resources, node.NoLoadBalancer()...)
+	}
+	b.add(h, "kubelet-running", PhaseJoin, ClassHost, "kubelet runs with its settings", &spec.HostWork{Resources: resources})
 }
 
 func (b *builder) kubeadm(h *host) kubeadm.Input {
@@ -117,9 +148,19 @@ func (b *builder) kubeadm(h *host) kubeadm.Input {
 // withoutControlPlane says why nobody joins, and keeps the kubelets of hosts
 // that have joined before as they should be.
 func (b *builder) withoutControlPlane() {
-	name := b.in.Cluster.ControlPlanes()[0].Name
+	var lost, idle []string
+	var cause error
+	for _, h := range b.in.Cluster.ControlPlanes() {
+		if err := b.in.Unreachable[h.Name]; err != nil {
+			lost, cause = append(lost, h.Name), cmp.Or(cause, err)
+		} else if b.in.Skipped[h.Name] {
+			idle = append(idle, h.Name)
+		}
+	}
+	name := strings.Join(lost, ", ")
 	why, hint := "cannot be reached", "make "+name+" reachable and run the same again"
-	if b.in.Skipped[name] && b.in.Unreachable[name] == nil {
+	if len(lost) == 0 {
+		name = strings.Join(idle, ", ")
 		why, hint = "has no cluster yet and was not asked for", "run the same for "+name+" too"
 	}
 	for _, h := range b.hosts {
@@ -129,7 +170,7 @@ func (b *builder) withoutControlPlane() {
 		}
 		b.notes = append(b.notes, Note{
 			Host: h.Name, Message: "prepared, but does not join: the control plane " + name + " " + why,
-			Hint: hint, Err: b.in.Unreachable[name],
+			Hint: hint, Err: cause,
 		})
 	}
 }

@@ -17,7 +17,8 @@ type Artifacts interface {
 	// (amd64, arm64), and its version for people ("v2.4.2"). An artifact that
 	// does not exist for arch is an error that says what to do.
 	File(name, arch string) (spec.Blob, string, error)
-	// Images gives the images that a role needs (control-plane, worker), named
+	// Images gives the images that a role needs (control-plane, worker; and
+	// load-balancer for what nodes with one need besides), named
 	// in full: "registry.k8s.io/pause:3.10.2". Every role has pause, kube-proxy,
 	// coredns, flannel and flannel-cni-plugin; control-plane has kube-apiserver,
 	// kube-controller-manager, kube-scheduler and etcd too. Blobs may be

@@ -3,6 +3,7 @@ package plan_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,6 +42,23 @@ func finished() plan.Input {
 	return in
 }
 
+// planes is a cluster of three control planes and a worker, of which some have
+// joined.
+func planes(joined ...string) plan.Input {
+	in := bare()
+	in.Cluster = nodetest.HighlyAvailable("v1.37.2")
+	in.Facts["n4"] = nodetest.Machine("10.0.0.14")
+	for _, name := range joined {
+		if in.Live == nil {
+			in.Live = &plan.Live{}
+		}
+		in.Live.Nodes = append(in.Live.Nodes, plan.LiveNode{Name: name, Ready: true})
+		in.Facts[name].Kubernetes.KubeletConf = true
+		in.Facts[name].Kubernetes.AdminConf = name != "n4"
+	}
+	return in
+}
+
 func unreachable(in plan.Input, name string) plan.Input {
 	delete(in.Facts, name)
 	in.Unreachable = map[string]error{name: errors.New("connection refused")}
@@ -62,6 +80,34 @@ func skip(in plan.Input, names ...string) plan.Input {
 func TestBuild(t *testing.T) {
 	t.Parallel()
 	tests := map[string]func() plan.Input{
+		"ha-bare":              func() plan.Input { return planes() },
+		"ha-finished":          func() plan.Input { return planes("n1", "n2", "n3", "n4") },
+		"ha-one-becomes-three": func() plan.Input { return planes("n1", "n4") },
+		"ha-first-lost":        func() plan.Input { return unreachable(planes("n1", "n2", "n3", "n4"), "n1") },
+		"ha-first-new": func() plan.Input { // made anew; its node is still known
+			in := planes("n1", "n2", "n3", "n4")
+			in.Facts["n1"].Kubernetes = facts.Kubernetes{}
+			return in
+		},
+		// The one that cannot be reached may hold the cluster.
+		"ha-bare-one-lost": func() plan.Input { return unreachable(planes(), "n1") },
+		"ha-limited-to-one": func() plan.Input {
+			in := planes("n1", "n2", "n4")
+			in.Skipped = map[string]bool{"n1": true, "n2": true, "n4": true}
+			delete(in.Facts, "n4")
+			return in
+		},
+		"ha-worker-promoted": func() plan.Input {
+			in := planes("n1", "n2", "n4")
+			in.Facts["n3"].Kubernetes.KubeletConf = true
+			in.Live.Nodes = append(in.Live.Nodes, plan.LiveNode{Name: "n3", Ready: true})
+			return in
+		},
+		"external-endpoint": func() plan.Input {
+			in := finished()
+			in.Cluster.EndpointMode, in.Cluster.Endpoint = inventory.EndpointExternal, "kube.example.com:6443"
+			return in
+		},
 		"bare":     bare,
 		"finished": finished,
 		"new-worker": func() plan.Input {
@@ -163,7 +209,7 @@ func check(t *testing.T, p *plan.Plan) {
 	before := map[string]bool{}
 	values := false
 	for _, s := range p.Steps {
-		for _, need := range append(s.Needs, s.NeedsAny...) {
+		for _, need := range slices.Concat(s.Needs, s.NeedsAny, s.After) {
 			if !before[need] {
 				t.Errorf("%s needs %s, which does not come before it", s.ID, need)
 			}
@@ -197,6 +243,9 @@ func transcript(p *plan.Plan) string {
 		fmt.Fprintf(&b, "%s [%s, %s] %s\n", s.ID, s.Phase, s.Class, s.Title)
 		if len(s.Needs) > 0 {
 			fmt.Fprintf(&b, "    needs %s\n", strings.Join(s.Needs, " "))
+		}
+		if len(s.After) > 0 {
+			fmt.Fprintf(&b, "    after %s\n", strings.Join(s.After, " "))
 		}
 		if len(s.NeedsAny) > 0 {
 			fmt.Fprintf(&b, "    needs any of %s\n", strings.Join(s.NeedsAny, " "))
@@ -246,8 +295,11 @@ func kube(b *strings.Builder, w *spec.KubeWork) {
 		}
 		fmt.Fprintf(b, "    apply %s\n", strings.Join(what, " "))
 	}
+	if w.Endpoint != "" {
+		fmt.Fprintf(b, "    endpoint %s\n", w.Endpoint)
+	}
 	if w.JoinToken != nil {
-		fmt.Fprintf(b, "    token for %d s\n", w.JoinToken.TTLSeconds)
+		fmt.Fprintf(b, "    token for %d s, server %q, key %v\n", w.JoinToken.TTLSeconds, w.JoinToken.Server, w.JoinToken.CertificateKey)
 	}
 	for _, r := range w.Ready {
 		fmt.Fprintf(b, "    ready %s %s within %d s\n", r.Kind, r.Name, r.TimeoutSeconds)
@@ -277,11 +329,6 @@ func TestRefused(t *testing.T) {
 		change func(*plan.Input)
 		kind   diag.Kind
 	}{
-		"three control planes": {func(in *plan.Input) {
-			for i := range in.Cluster.Hosts {
-				in.Cluster.Hosts[i].Roles = []string{inventory.RoleControlPlane}
-			}
-		}, diag.Unsupported},
 		"no control plane": {func(in *plan.Input) { in.Cluster.Hosts = in.Cluster.Hosts[1:] }, diag.Invalid},
 		"no artifacts":     {func(in *plan.Input) { in.Facts["n2"].Kernel.Arch = "arm64" }, diag.NotFound},
 		"no address": {func(in *plan.Input) {

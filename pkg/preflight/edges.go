@@ -67,6 +67,12 @@ func listensOn(c *inventory.Cluster, h inventory.ResolvedHost) []need {
 			need{facts.Port{Proto: "tcp", Port: scheduler}, "the scheduler"},
 		)
 	}
+	if _, port, err := net.SplitHostPort(inventory.LocalEndpoint); err == nil && c.EndpointMode == inventory.EndpointLocal {
+		n, err := strconv.Atoi(port)
+		if err == nil {
+			out = append(out, need{facts.Port{Proto: "tcp", Port: n}, "the load balancer"})
+		}
+	}
 	return append(out, podPorts(c)...)
 }
 

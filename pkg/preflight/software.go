@@ -65,15 +65,21 @@ func foreignKubelet(_ Input, _ inventory.ResolvedHost, f *facts.Host) []Finding 
 	return nil
 }
 
-// staleJoin finds a worker of a cluster that is no more: its control plane has
-// none. It would never become a node of the new one.
+// staleJoin finds a worker of a cluster that is no more: no control plane has
+// one. It would never become a node of the new one.
 func staleJoin(in Input, h inventory.ResolvedHost, f *facts.Host) []Finding {
-	planes := in.Cluster.ControlPlanes()
-	if h.ControlPlane() || !f.Kubernetes.KubeletConf || len(planes) != 1 {
+	if h.ControlPlane() || !f.Kubernetes.KubeletConf {
 		return nil
 	}
-	control := in.Facts[planes[0].Name]
-	if control == nil || control.Kubernetes.AdminConf {
+	var planes []string
+	for _, p := range in.Cluster.ControlPlanes() {
+		control := in.Facts[p.Name]
+		if control == nil || control.Kubernetes.AdminConf {
+			return nil
+		}
+		planes = append(planes, p.Name)
+	}
+	if len(planes) == 0 {
 		return nil
 	}
 	// A join that was cut off is reset by the next one.
@@ -82,7 +88,7 @@ func staleJoin(in Input, h inventory.ResolvedHost, f *facts.Host) []Finding {
 	}
 	return errorf("when nothing of it is wanted any more, run `kubeadm reset` on the host",
 		"%s is there: the host is a node of another cluster, for the control plane %s holds none",
-		kubeadm.KubeletConf, planes[0].Name)
+		kubeadm.KubeletConf, strings.Join(planes, ", "))
 }
 
 func resolver(in Input, _ inventory.ResolvedHost, f *facts.Host) []Finding {

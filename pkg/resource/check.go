@@ -44,6 +44,9 @@ func kindOf(r spec.Resource) (kind, error) {
 	if r.Command != nil {
 		kinds, paths = append(kinds, commandKind{r.ID, r.Command}), append(paths, r.Command.Unless...)
 	}
+	if r.Kubeconfig != nil {
+		kinds, paths = append(kinds, kubeconfigKind{r.Kubeconfig}), append(paths, r.Kubeconfig.Path)
+	}
 	if len(kinds) != 1 {
 		return nil, diag.New(diag.Internal, "check resource", "%d kinds are set, want exactly one", len(kinds))
 	}

@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -61,7 +62,7 @@ func (k commandKind) observe(_ context.Context, s *session) (observed, error) {
 
 // diff decides whether the command runs. Without Unless the agent's own record
 // is the guard: it ran to its good end with this argv and environment.
-func (st *commandState) diff(*session) ([]spec.Change, error) {
+func (st *commandState) diff(s *session) ([]spec.Change, error) {
 	c := spec.Change{Action: spec.Run, Detail: strings.Join(st.want.Argv, " ")}
 	switch {
 	case st.interrupted:
@@ -74,6 +75,8 @@ func (st *commandState) diff(*session) ([]spec.Change, error) {
 		}
 	case len(st.missing) > 0:
 		c.Why = st.missing[0] + " is not there"
+	case st.want.EachRun && (st.rec == nil || st.rec.Run != s.Run):
+		c.Why = "wanted anew by each run that needs it"
 	case len(st.want.Unless) == 0 && (st.rec == nil || st.rec.Argv != st.argvDigest()):
 	default:
 		return nil, nil
@@ -109,7 +112,7 @@ func (st *commandState) apply(ctx context.Context, s *session) (err error) {
 		return err
 	}
 	if interrupted && len(recovery) > 0 {
-		if _, err := st.execute(ctx, s, recovery); err != nil {
+		if err := st.recover(ctx, s, recovery); err != nil {
 			return fmt.Errorf("recovering from an interrupted run: %w", err)
 		}
 	}
@@ -120,6 +123,45 @@ func (st *commandState) apply(ctx context.Context, s *session) (err error) {
 		rec.Outcome = record.Failed
 	}
 	return errors.Join(err, s.records.SaveCommand(rec))
+}
+
+// recover runs what goes before a second try, and puts back the files that the
+// try needs.
+func (st *commandState) recover(ctx context.Context, s *session, argv []string) error {
+	type kept struct {
+		path    string
+		content []byte
+		info    fs.FileInfo
+	}
+	var keep []kept
+	for _, p := range st.want.RecoverKeeps {
+		info, err := os.Stat(s.path(p))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		content, err := os.ReadFile(s.path(p))
+		if err != nil {
+			return err
+		}
+		keep = append(keep, kept{p, content, info})
+	}
+	if _, err := st.execute(ctx, s, argv); err != nil {
+		return err
+	}
+	for _, k := range keep {
+		if err := mkdirs(s.Root, k.path); err != nil {
+			return err
+		}
+		uid, gid := owner(k.info)
+		err := writeAtomic(ctx, s.Later, s.path(k.path), k.info.Mode().Perm(), uid, gid, bytes.NewReader(k.content), digestOf(k.content), func() error { return nil })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // patience is how long one program may take.

@@ -132,3 +132,53 @@ func TestInputsMayNameEachOther(t *testing.T) {
 		"config": spec.Secret("file: @{info}"), "info": spec.Secret("cluster"),
 	}}})
 }
+
+// Reset empties the folder of static pods, and the join that follows needs the
+// node's load balancer.
+func TestRecoverKeepsWhatTheCommandNeeds(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const pod = "/etc/kubernetes/manifests/lb.yaml"
+	fail, seen := true, ""
+	f.Commands["join"] = func(_ context.Context, c resource.Cmd) (resource.Result, error) {
+		if c.Argv[1] == "reset" {
+			return resource.Result{}, os.RemoveAll(filepath.Join(f.Root, "/etc/kubernetes/manifests"))
+		}
+		if fail {
+			return resource.Result{Code: 1}, nil
+		}
+		seen = f.ReadFile(pod)
+		f.write(t, "/etc/done", "")
+		return resource.Result{}, nil
+	}
+	f.write(t, pod, "kind: Pod\n")
+	r := spec.Resource{ID: "join", Command: &spec.Command{
+		Argv: []string{"join", "run"}, Unless: []string{"/etc/done"}, Recover: []string{"join", "reset"}, RecoverKeeps: []string{pod, "/etc/never"},
+	}}
+	_, err := f.apply(t, r)
+	wantKind(t, err, diag.Command)
+	fail = false
+	f.converge(t, r)
+	if seen != "kind: Pod\n" {
+		t.Errorf("the command found %q", seen)
+	}
+}
+
+func TestCommandOfEachRun(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	ran := 0
+	f.Commands["phase"] = func(context.Context, resource.Cmd) (resource.Result, error) {
+		ran++
+		return resource.Result{}, nil
+	}
+	r := spec.Resource{ID: "phase", Command: &spec.Command{Argv: []string{"phase"}, EachRun: true}}
+	f.env.Run = "r1"
+	f.converge(t, r)
+	f.settled(t, r)
+	f.env.Run = "r2"
+	f.converge(t, r)
+	if ran != 2 {
+		t.Errorf("ran %d times in two runs", ran)
+	}
+}

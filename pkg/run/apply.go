@@ -1,10 +1,13 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -13,7 +16,9 @@ import (
 	"kforge.dev/kforge/pkg/engine"
 	"kforge.dev/kforge/pkg/event"
 	"kforge.dev/kforge/pkg/graph"
+	"kforge.dev/kforge/pkg/inventory"
 	"kforge.dev/kforge/pkg/kube"
+	"kforge.dev/kforge/pkg/kubeadm"
 	"kforge.dev/kforge/pkg/ui"
 	"kforge.dev/kforge/pkg/wire"
 )
@@ -116,15 +121,14 @@ func (s *session) consent(ctx context.Context) error {
 // kubeconfig writes the admin's kubeconfig beside the inventory, readable by
 // its owner only.
 func (s *session) kubeconfig(ctx context.Context) error {
-	planes := s.cluster.ControlPlanes()
-	if len(planes) == 0 || s.scope.skipped[planes[0].Name] && !s.hasCluster() {
+	if !slices.ContainsFunc(s.cluster.ControlPlanes(), func(h inventory.ResolvedHost) bool { return !s.scope.skipped[h.Name] }) && !s.hasCluster() {
 		return nil
 	}
 	conf, err := s.fleet.adminConf(ctx)
 	if err != nil {
 		return err
 	}
-	conf, err = kube.AdminKubeconfig(conf, "https://"+s.cluster.Endpoint, s.cluster.Name)
+	conf, err = kube.AdminKubeconfig(conf, "https://"+adminServer(s.cluster), s.cluster.Name)
 	if err != nil {
 		return err
 	}
@@ -134,6 +138,16 @@ func (s *session) kubeconfig(ctx context.Context) error {
 	}
 	s.kubeconfigPath = path
 	return nil
+}
+
+// adminServer is host:port of the API as people reach it. The load balancers of
+// nodes are there for nodes only: people get the first control plane.
+func adminServer(c *inventory.Cluster) string {
+	if c.EndpointMode != inventory.EndpointLocal {
+		return c.Endpoint
+	}
+	first := c.ControlPlanes()[0]
+	return net.JoinHostPort(cmp.Or(first.NodeIP, first.Address), kubeadm.APIPort)
 }
 
 // leftResults tells of the hosts that were left out, when no steps were run.

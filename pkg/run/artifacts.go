@@ -35,7 +35,7 @@ func openStore(e *Env, o Options, c *inventory.Cluster) (*bundle.Store, error) {
 
 // gather makes everything ready that the architectures of these hosts need.
 // An architecture without artifacts is noted: it stops its hosts only.
-func gather(ctx context.Context, store *bundle.Store, version string, hosts map[string]*facts.Host, sink event.Sink) (*artifacts, error) {
+func gather(ctx context.Context, store *bundle.Store, c *inventory.Cluster, hosts map[string]*facts.Host, sink event.Sink) (*artifacts, error) {
 	a := &artifacts{store: store, byArch: map[string]bundle.Items{}, errs: map[string]error{}}
 	var arches []string
 	for _, h := range hosts {
@@ -45,8 +45,9 @@ func gather(ctx context.Context, store *bundle.Store, version string, hosts map[
 	}
 	slices.Sort(arches)
 	for _, arch := range arches {
-		items, err := bundle.Catalogue(version, arch)
+		items, err := bundle.Catalogue(c.Version, arch)
 		if err == nil {
+			items = items.For(rolesOf(c)...)
 			err = store.Fetch(ctx, items, progressTo(sink))
 		}
 		switch {
@@ -64,6 +65,15 @@ func gather(ctx context.Context, store *bundle.Store, version string, hosts map[
 		}
 	}
 	return a, nil
+}
+
+// rolesOf are the roles of hosts that the cluster has, as artifacts know them.
+func rolesOf(c *inventory.Cluster) []string {
+	roles := []string{bundle.ControlPlane, bundle.Worker}
+	if c.EndpointMode == inventory.EndpointLocal {
+		roles = append(roles, bundle.LoadBalancer)
+	}
+	return roles
 }
 
 // progressTo tells of each artifact that really was fetched, once it is there.

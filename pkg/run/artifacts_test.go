@@ -14,6 +14,7 @@ import (
 	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/event"
 	"kforge.dev/kforge/pkg/facts"
+	"kforge.dev/kforge/pkg/inventory"
 )
 
 // emptyBundle writes a bundle that holds nothing.
@@ -49,7 +50,7 @@ func TestMissingArchitectureNamesTheRemedy(t *testing.T) {
 	}
 	defer store.Close()
 	arm := map[string]*facts.Host{"n1": {Kernel: facts.Kernel{Arch: "arm64"}}}
-	_, err = gather(t.Context(), store, "v1.37.2", arm, func(event.Event) {})
+	_, err = gather(t.Context(), store, &inventory.Cluster{Version: "v1.37.2"}, arm, func(event.Event) {})
 	if diag.KindOf(err) != diag.NotFound || !strings.Contains(err.Error(), "arm64") || !strings.Contains(diag.Hint(err), "--arch arm64") {
 		t.Errorf("gather = %v (%q) with hint %q", err, diag.KindOf(err), diag.Hint(err))
 	}

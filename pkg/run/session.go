@@ -15,6 +15,7 @@ import (
 	"kforge.dev/kforge/pkg/inventory"
 	"kforge.dev/kforge/pkg/journal"
 	"kforge.dev/kforge/pkg/kube"
+	"kforge.dev/kforge/pkg/kubeadm"
 	"kforge.dev/kforge/pkg/plan"
 	"kforge.dev/kforge/pkg/preflight"
 	"kforge.dev/kforge/pkg/ui"
@@ -139,7 +140,7 @@ func (s *session) prepare(ctx context.Context) (err error) {
 	}
 	var art *artifacts
 	if err := s.watch.time("artifacts", func() error {
-		art, err = gather(ctx, s.store, s.cluster.Version, s.fleet.facts, s.sink)
+		art, err = gather(ctx, s.store, s.cluster, s.fleet.facts, s.sink)
 		return err
 	}); err != nil {
 		return err
@@ -278,7 +279,7 @@ func (s *session) planOnce(ctx context.Context, art *artifacts, fallback []strin
 // interrupted in it.
 func (s *session) hasCluster() bool {
 	for _, cp := range s.cluster.ControlPlanes() {
-		if f := s.fleet.facts[cp.Name]; f != nil && f.Kubernetes.AdminConf && len(f.Kubernetes.Interrupted) == 0 {
+		if f := s.fleet.facts[cp.Name]; f != nil && f.Kubernetes.AdminConf && !kubeadm.HalfDone(f) {
 			return true
 		}
 	}

@@ -6,10 +6,14 @@ import (
 	"net"
 
 	"kforge.dev/kforge/pkg/diag"
+	"kforge.dev/kforge/pkg/inventory"
+	"kforge.dev/kforge/pkg/kubeadm"
 )
 
 // tunnel dials the cluster's API through the first control plane that answers:
-// the admin's machine may have no route to it, and needs none.
+// the admin's machine may have no route to it, and needs none. Where nodes have
+// load balancers of their own, that of the control plane is tried first, since it
+// knows which API servers are ready, then its own server.
 func (f *fleet) tunnel(ctx context.Context, network, addr string) (net.Conn, error) {
 	var errs []error
 	for _, cp := range f.cluster.ControlPlanes() {
@@ -21,11 +25,17 @@ func (f *fleet) tunnel(ctx context.Context, network, addr string) (net.Conn, err
 			errs = append(errs, err)
 			continue
 		}
-		conn, err := h.DialContext(ctx, network, addr)
-		if err == nil {
-			return conn, nil
+		addresses := []string{addr}
+		if f.cluster.EndpointMode == inventory.EndpointLocal {
+			addresses = []string{inventory.LocalEndpoint, net.JoinHostPort("127.0.0.1", kubeadm.APIPort)}
 		}
-		errs = append(errs, err)
+		for _, a := range addresses {
+			conn, err := h.DialContext(ctx, network, a)
+			if err == nil {
+				return conn, nil
+			}
+			errs = append(errs, err)
+		}
 	}
 	if len(errs) == 0 {
 		return nil, diag.New(diag.Unreachable, "dial "+addr, "no control plane can be reached")

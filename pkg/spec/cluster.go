@@ -9,7 +9,7 @@ type HostWork struct {
 }
 
 // KubeWork is the work of a graph step on the cluster, done in this order:
-// wait, forget, drain, delete, apply, token, ready, uncordon.
+// wait, forget, drain, delete, apply, endpoint, token, ready, uncordon.
 type KubeWork struct {
 	// Wait for the API server to answer /readyz before anything else.
 	WaitAPI bool `json:"waitAPI,omitempty"`
@@ -23,6 +23,9 @@ type KubeWork struct {
 	DeleteNodes []string `json:"deleteNodes,omitempty"`
 	// Objects are applied server-side, in order.
 	Objects []Object `json:"objects,omitempty"`
+	// Endpoint is host:port of the API as kubeadm's settings and kube-proxy are to
+	// know it; "" leaves them alone. kube-proxy is rolled when it changes.
+	Endpoint string `json:"endpoint,omitempty"`
 	// JoinToken makes a bootstrap token and puts the values "join-token",
 	// and "cluster-info" (a kubeconfig with CA and server only) into
 	// the run's values.
@@ -80,11 +83,16 @@ type Object struct {
 type JoinToken struct {
 	TTLSeconds  int    `json:"ttlSeconds"`
 	Description string `json:"description"`
+	// Server is what cluster-info names, "https://host:port"; "" is the server of
+	// the admin's kubeconfig. A node that has not joined yet has no load balancer.
+	Server string `json:"server,omitempty"`
+	// CertificateKey asks for the value certificate-key too.
+	CertificateKey bool `json:"certificateKey,omitempty"`
 }
 
 // Ready names something to wait for.
 type Ready struct {
-	Kind      string `json:"kind"` // Node, Deployment, DaemonSet
+	Kind      string `json:"kind"` // Node, Deployment, DaemonSet, Pod
 	Namespace string `json:"namespace,omitempty"`
 	Name      string `json:"name"`
 	// TimeoutSeconds until the wait fails, 0 means 300.
@@ -95,6 +103,9 @@ type Ready struct {
 const (
 	ValueJoinToken   = "join-token"
 	ValueClusterInfo = "cluster-info" // kubeconfig with CA and server, no user
+	// ValueCertificateKey encrypts the CAs and keys that control planes fetch when
+	// they join: 64 hex digits.
+	ValueCertificateKey = "certificate-key"
 )
 
 // ValueRef is how a command's input names a value of the run.

@@ -27,6 +27,8 @@ type Resource struct {
 	Swap      *Swap      `json:"swap,omitempty"`
 	Image     *Image     `json:"image,omitempty"`
 	Command   *Command   `json:"command,omitempty"`
+
+	Kubeconfig *Kubeconfig `json:"kubeconfig,omitempty"`
 }
 
 // Blob is content that travels apart from its resource, by digest.
@@ -127,6 +129,14 @@ type Image struct {
 	Blob   Blob   `json:"blob"`   // the OCI archive
 }
 
+// Kubeconfig is a kubeconfig that kubeadm wrote and that has one cluster: its
+// server is this one, and nothing else of it is touched. A file that is not there
+// yet is left to kubeadm.
+type Kubeconfig struct {
+	Path   string `json:"path"`
+	Server string `json:"server"` // https://host:port
+}
+
 // Command is a program run once, when its guard says so. It is recorded when it
 // begins and when it ends: one that began and never ended (power cut, lost
 // connection) is interrupted, and then Recover runs first, then Argv.
@@ -138,8 +148,14 @@ type Command struct {
 	Inputs map[string]Secret `json:"inputs,omitempty"`
 	// Unless all of these paths exist (and the command was not interrupted).
 	Unless []string `json:"unless,omitempty"`
+	// EachRun: without Unless, it runs once in every run of kforge that names it,
+	// not once for all.
+	EachRun bool `json:"eachRun,omitempty"`
 	// Recover is run before Argv after an interruption. It may be empty.
 	Recover []string `json:"recover,omitempty"`
+	// RecoverKeeps are files that Recover may take away and that Argv needs: they
+	// are put back in between.
+	RecoverKeeps []string `json:"recoverKeeps,omitempty"`
 	// TimeoutSeconds, 0 means 300.
 	TimeoutSeconds int `json:"timeoutSeconds,omitempty"`
 	// Hint tells a person what to do when the command fails.

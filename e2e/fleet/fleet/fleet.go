@@ -22,7 +22,9 @@ import (
 
 // Options of a fleet.
 type Options struct {
-	Hosts int // at least 1; the first one is the control plane
+	Hosts int // at least 1
+	// ControlPlanes are the first of them; 0 means 1.
+	ControlPlanes int
 	// Latency is added to everything that a host reads from the network.
 	Latency time.Duration
 	// Connect is timeouts.connect of the inventory; 0 means 30 s, for all hosts
@@ -120,7 +122,7 @@ spec:
 `, o.Mirror.URL, o.Connect, podBits(o.Hosts))
 	for i, m := range f.Machines {
 		role := "worker"
-		if i == 0 {
+		if i < max(1, o.ControlPlanes) {
 			role = "control-plane"
 		}
 		scale := o.TimeoutScale[m.Name]

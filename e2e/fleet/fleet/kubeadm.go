@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -27,6 +28,8 @@ func newAPI() *API {
 		case "Deployment":
 			return kubetest.Object{"observedGeneration": math.MaxInt32, "replicas": 1,
 				"updatedReplicas": 1, "availableReplicas": 1, "readyReplicas": 1}
+		case "Pod":
+			return kubetest.Object{"phase": "Running", "conditions": []any{kubetest.Object{"type": "Ready", "status": "True"}}}
 		case "Node":
 			return kubetest.Object{
 				"conditions": []any{kubetest.Object{"type": "Ready", "status": "True", "reason": "KubeletReady"}},
@@ -47,6 +50,35 @@ func (a *API) node(name string) {
 	})
 }
 
+// pod lets a control plane's static pod appear.
+func (a *API) pod(name string) {
+	a.Put("/api/v1/namespaces/kube-system/pods/"+name, kubetest.Object{
+		"apiVersion": "v1", "kind": "Pod", "metadata": kubetest.Object{"name": name, "namespace": "kube-system"},
+	})
+}
+
+// settings lets what kubeadm's init writes into the cluster appear.
+func (a *API) settings(config string) {
+	endpoint := ""
+	for line := range strings.Lines(config) {
+		if value, ok := strings.CutPrefix(line, "controlPlaneEndpoint: "); ok {
+			endpoint = strings.TrimSpace(value)
+		}
+	}
+	system := func(kind, name string, more kubetest.Object) kubetest.Object {
+		o := kubetest.Object{"kind": kind, "metadata": kubetest.Object{"name": name, "namespace": "kube-system"}}
+		maps.Copy(o, more)
+		return o
+	}
+	const base = "/namespaces/kube-system/"
+	a.Put("/api/v1"+base+"configmaps/kubeadm-config", system("ConfigMap", "kubeadm-config", kubetest.Object{
+		"apiVersion": "v1", "data": kubetest.Object{"ClusterConfiguration": "controlPlaneEndpoint: " + endpoint + "\n"}}))
+	a.Put("/api/v1"+base+"configmaps/kube-proxy", system("ConfigMap", "kube-proxy", kubetest.Object{
+		"apiVersion": "v1", "data": kubetest.Object{"kubeconfig.conf": "clusters:\n- cluster:\n    server: https://" + endpoint + "\n"}}))
+	a.Put("/apis/apps/v1"+base+"daemonsets/kube-proxy", system("DaemonSet", "kube-proxy", kubetest.Object{
+		"apiVersion": "apps/v1", "spec": kubetest.Object{"template": kubetest.Object{}}}))
+}
+
 // actKubeadm lets the host act kubeadm's init, join and reset: their outcome,
 // files and objects, without a cluster.
 func actKubeadm(m *Machine, api *API) {
@@ -55,10 +87,16 @@ func actKubeadm(m *Machine, api *API) {
 			return resource.Result{}, context.Cause(ctx)
 		}
 		var err error
+		switch strings.Join(c.Argv[1:min(4, len(c.Argv))], " ") {
+		case "init phase upload-certs":
+			return resource.Result{}, nil
+		}
 		switch c.Argv[1] {
 		case "init":
-			err = m.write(kubeadm.AdminConf, api.Kubeconfig())
+			config, rerr := os.ReadFile(configOf(c.Argv))
+			err = errors.Join(rerr, m.write(kubeadm.AdminConf, api.Kubeconfig()))
 			if err == nil {
+				api.settings(string(config))
 				api.Put("/apis/apps/v1/namespaces/kube-system/deployments/coredns", kubetest.Object{
 					"apiVersion": "apps/v1", "kind": "Deployment", "metadata": kubetest.Object{"name": "coredns", "namespace": "kube-system"},
 					"spec": kubetest.Object{"replicas": 1},
@@ -70,7 +108,12 @@ func actKubeadm(m *Machine, api *API) {
 			if rerr != nil || !strings.Contains(string(config), "JoinConfiguration") {
 				return resource.Result{Code: 1, Stderr: "kubeadm: no JoinConfiguration"}, nil
 			}
-			err = m.joined(ctx, api)
+			if strings.Contains(string(config), "controlPlane:") {
+				err = m.write(kubeadm.AdminConf, api.Kubeconfig())
+				api.pod("etcd-" + m.Name)
+				api.pod("kube-apiserver-" + m.Name)
+			}
+			err = errors.Join(err, m.joined(ctx, api))
 		case "reset":
 			for _, p := range []string{kubeadm.AdminConf, kubeadm.KubeletConf} {
 				if rerr := os.Remove(filepath.Join(m.Root, p)); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
@@ -96,7 +139,7 @@ func configOf(argv []string) string {
 
 // joined makes the host a node.
 func (m *Machine) joined(ctx context.Context, api *API) error {
-	if err := m.write(kubeadm.KubeletConf, []byte("kubelet's own kubeconfig\n")); err != nil {
+	if err := m.write(kubeadm.KubeletConf, []byte("apiVersion: v1\nclusters:\n- cluster:\n    server: https://10.0.0.1:6443\n  name: fleet\n")); err != nil {
 		return err
 	}
 	if _, err := m.Host.Run(ctx, resource.Cmd{Argv: []string{"systemctl", "restart", "kubelet.service"}}); err != nil {

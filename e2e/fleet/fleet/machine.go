@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
 	"kforge.dev/kforge/pkg/facts"
 	"kforge.dev/kforge/pkg/facts/collect"
+	"kforge.dev/kforge/pkg/inventory"
 	"kforge.dev/kforge/pkg/resource/resourcetest"
 	"kforge.dev/kforge/pkg/ssh/sshtest"
 	"kforge.dev/kforge/pkg/wire"
@@ -28,6 +30,8 @@ type Machine struct {
 	cold    bool
 	place   *place
 	copies  sync.WaitGroup
+
+	routes map[string]string // of tunnels: the load balancer leads to the API
 
 	mu       sync.Mutex
 	server   *sshtest.Server // nil while connections are refused
@@ -51,6 +55,7 @@ func newMachine(root string, i int, o Options, api *API, key *sshtest.Key) (*Mac
 	}
 	m := &Machine{
 		Name: hostName(i), Root: root, Host: host, ip: nodeIP(i), hostKey: hostKey, key: key,
+		routes:  map[string]string{inventory.LocalEndpoint: strings.TrimPrefix(api.URL, "https://")},
 		latency: o.Latency, cold: o.Cold, idle: make(chan struct{}), requests: map[wire.Type]int{},
 	}
 	close(m.idle)
@@ -74,7 +79,7 @@ func (m *Machine) listen() error {
 	}
 	m.server, err = sshtest.Start(sshtest.Options{
 		Accept: []string{m.key.Public}, Root: m.Root, HostKey: m.hostKey, Listener: l,
-		Handler: m.exec, Faults: m.faults.ssh(m.latency),
+		Handler: m.exec, Faults: m.faults.ssh(m.latency), Routes: m.routes,
 	})
 	return err
 }

@@ -75,7 +75,7 @@ func Build(ctx context.Context, store *Store, v Versions, o Options) (Set, error
 			func(ctx context.Context, dir string) error { return goBuild(ctx, g, dir, goCache) },
 		})
 	}
-	for _, r := range []rootfs{hostRoot, netRoot} {
+	for _, r := range []rootfs{hostRoot, netRoot, proxyRoot} {
 		jobs = append(jobs, job{r.key(), r.build})
 	}
 

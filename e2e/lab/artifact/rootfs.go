@@ -107,6 +107,14 @@ var netRoot = rootfs{
 	Commands: []string{"rm -rf /usr/share/zoneinfo /usr/share/perl5 /var/cache/* /var/log/* /var/lib/apt"},
 }
 
+// proxyRoot is the root of the load balancer's image. HAProxy comes from Debian 13,
+// whose release is a long-term one that the official image has too.
+var proxyRoot = rootfs{
+	Name: "proxy-root", Variant: "essential", Suite: "trixie",
+	Packages: []string{"haproxy"},
+	Commands: []string{"rm -rf /usr/share/zoneinfo /usr/share/perl5 /usr/lib/*/perl-base /usr/bin/perl* /var/cache/* /var/log/* /var/lib/apt /usr/share/doc"},
+}
+
 func (r rootfs) key() Key { return Key{Name: r.Name, Version: r.Suite, Recipe: r} }
 
 // build fills dir with root.tar.

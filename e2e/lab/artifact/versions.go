@@ -23,6 +23,7 @@ type Versions struct {
 	FlannelCNI string // the meta plugin, from the last CNI plugins release that had it
 	// FlannelCNITag is the tag under which manifests ask for the meta plugin's image.
 	FlannelCNITag string
+	HAProxy       string // of Debian 13, whose package the image holds
 }
 
 // perMinor holds what changes with the Kubernetes minor version: the etcd and CoreDNS that its kubeadm deploys, each the
@@ -61,5 +62,6 @@ func For(kubernetes string) (Versions, error) {
 		Flannel:       "v0.26.7",
 		FlannelCNI:    "v0.9.1",
 		FlannelCNITag: "v1.6.2-flannel1",
+		HAProxy:       "3.0.11",
 	}, nil
 }

@@ -52,6 +52,7 @@ func images(set artifact.Set, kubeadmRefs []string) ([]image, error) {
 			Ref: "ghcr.io/flannel-io/flannel-cni-plugin:" + v.FlannelCNITag, Base: set.File("net-root", "root.tar"),
 			Entries: []entry{{Name: "flannel", From: set.File("flannel-cni-plugin", "flannel")}},
 		},
+		image{Ref: "docker.io/library/haproxy:" + v.HAProxy, Base: set.File("proxy-root", "root.tar")},
 		image{
 			Ref:        "kforge.dev/lab/probe:v1",
 			Entries:    []entry{{Name: "probe", From: set.File("probe", "probe")}},

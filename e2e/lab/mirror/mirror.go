@@ -40,7 +40,7 @@ func Build(ctx context.Context, store *artifact.Store, set artifact.Set) (Mirror
 		return Mirror{}, err
 	}
 	imagesKey := artifact.Key{Name: "mirror-images", Version: set.Versions.Kubernetes, Recipe: recipe{
-		format, keys("kubernetes", "etcd", "coredns", "pause", "flannel", "flannel-cni-plugin", "probe", "net-root"),
+		format, keys("kubernetes", "etcd", "coredns", "pause", "flannel", "flannel-cni-plugin", "probe", "net-root", "proxy-root"),
 	}}
 	layoutDir, err := store.Ensure(ctx, imagesKey, func(ctx context.Context, dir string) error {
 		refs, err := kubeadmImages(ctx, set)

@@ -54,7 +54,9 @@ func fakeSet(t *testing.T) artifact.Set {
 	if err := os.WriteFile(filepath.Join(root, "root.tar"), archive.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	set.Artifacts = append(set.Artifacts, artifact.Artifact{Name: "net-root", Dir: root, Files: []string{"root.tar"}})
+	for _, name := range []string{"net-root", "proxy-root"} {
+		set.Artifacts = append(set.Artifacts, artifact.Artifact{Name: name, Dir: root, Files: []string{"root.tar"}})
+	}
 	return set
 }
 

@@ -112,6 +112,19 @@ func Cluster(version string) *inventory.Cluster {
 	}
 }
 
+// HighlyAvailable is a cluster of control planes n1, n2 and n3 and a worker n4.
+func HighlyAvailable(version string) *inventory.Cluster {
+	c := Cluster(version)
+	c.EndpointMode, c.Endpoint = inventory.EndpointLocal, inventory.LocalEndpoint
+	for i := range c.Hosts {
+		c.Hosts[i].Roles = []string{inventory.RoleControlPlane}
+	}
+	worker := c.Hosts[2]
+	worker.Name, worker.Address, worker.Roles = "n4", "10.0.0.14", []string{inventory.RoleWorker}
+	c.Hosts = append(c.Hosts, worker)
+	return c
+}
+
 // Artifacts has everything for amd64 and nothing else.
 type Artifacts struct{ Version string }
 
@@ -140,6 +153,10 @@ func (a Artifacts) File(name, arch string) (spec.Blob, string, error) {
 
 // Images gives the names of the lab's images with made-up blobs.
 func (a Artifacts) Images(role, _ string) ([]spec.Image, error) {
+	if role == "load-balancer" {
+		name := "docker.io/library/haproxy:3.0.11"
+		return []spec.Image{{Name: name, Digest: blob("manifest " + name).Digest, Blob: blob(name)}}, nil
+	}
 	names := []string{
 		"registry.k8s.io/pause:3.10.2", "registry.k8s.io/kube-proxy:" + a.Version,
 		"registry.k8s.io/coredns/coredns:v1.14.6", "ghcr.io/flannel-io/flannel:v0.26.7",

@@ -34,6 +34,9 @@ type Options struct {
 	HostCert string  // a certificate of HostKey, which is then shown instead
 	Listener net.Listener
 	Faults   Faults
+	// Routes say where tunnels to an address (host:port) lead really; others lead
+	// where they say.
+	Routes map[string]string
 }
 
 // Anybody in [Options.Accept] accepts every key.
@@ -269,7 +272,7 @@ func (s *Server) converse(c net.Conn, f Faults, host *Key) {
 			})
 		case "direct-tcpip":
 			s.tunnels.Add(1)
-			wg.Go(func() { tunnel(ctx, nc, f) })
+			wg.Go(func() { tunnel(ctx, nc, f, s.opts.Routes) })
 		default:
 			_ = nc.Reject(cssh.UnknownChannelType, nc.ChannelType())
 		}

@@ -111,7 +111,7 @@ func shell(ctx context.Context, dir string, env []string, cmd string, stdin io.R
 }
 
 // tunnel serves one direct-tcpip channel.
-func tunnel(ctx context.Context, nc cssh.NewChannel, f Faults) {
+func tunnel(ctx context.Context, nc cssh.NewChannel, f Faults, routes map[string]string) {
 	var to struct {
 		Host     string
 		Port     uint32
@@ -126,7 +126,11 @@ func tunnel(ctx context.Context, nc cssh.NewChannel, f Faults) {
 		_ = nc.Reject(cssh.ConnectionFailed, err.Error())
 		return
 	}
-	out, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(to.Host, strconv.Itoa(int(to.Port))))
+	address := net.JoinHostPort(to.Host, strconv.Itoa(int(to.Port)))
+	if other, ok := routes[address]; ok {
+		address = other
+	}
+	out, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {
 		_ = nc.Reject(cssh.ConnectionFailed, err.Error())
 		return

@@ -20,7 +20,7 @@ func TestClosure(t *testing.T) {
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
-	ours := []string{"cmd/kforge-agent", "pkg/agent", "pkg/agent/netprobe", "pkg/diag", "pkg/facts", "pkg/facts/collect", "pkg/resource", "pkg/resource/durable", "pkg/resource/record", "pkg/spec", "pkg/wire"}
+	ours := []string{"cmd/kforge-agent", "pkg/agent", "pkg/agent/netprobe", "pkg/diag", "pkg/facts", "pkg/facts/collect", "pkg/resource", "pkg/resource/durable", "pkg/resource/netlink", "pkg/resource/record", "pkg/spec", "pkg/wire"}
 	// A few megabytes each, and a network that the agent has no use for.
 	banned := []string{"std:net/http", "std:text/template", "std:crypto/tls", "std:encoding/gob"}
 	for p := range strings.Lines(string(out)) {

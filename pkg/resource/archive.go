@@ -257,7 +257,7 @@ func (st *archiveState) missing(members []record.Member) error {
 }
 
 func unpack(ctx context.Context, s *session, m record.Member, r io.Reader) error {
-	if err := mkdirs(s.Root, m.Path); err != nil {
+	if err := s.mkdirs(m.Path); err != nil {
 		return err
 	}
 	own := record.Path{Path: m.Path, Digest: m.Digest, Target: m.Target}

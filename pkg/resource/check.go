@@ -47,6 +47,27 @@ func kindOf(r spec.Resource) (kind, error) {
 	if r.Kubeconfig != nil {
 		kinds, paths = append(kinds, kubeconfigKind{r.Kubeconfig}), append(paths, r.Kubeconfig.Path)
 	}
+	if r.Absent != nil {
+		kinds, paths = append(kinds, absentKind{r.Absent}), append(paths, append(r.Absent.Paths, r.Absent.EmptyDirs...)...)
+	}
+	if r.Owned != nil {
+		kinds = append(kinds, ownedKind{})
+	}
+	if r.Containers != nil {
+		kinds = append(kinds, containersKind{r.Containers})
+	}
+	if r.Unmounted != nil {
+		kinds, paths = append(kinds, unmountedKind{r.Unmounted}), append(paths, r.Unmounted.Below...)
+	}
+	if r.NoLinks != nil {
+		kinds = append(kinds, noLinksKind{r.NoLinks})
+	}
+	if r.NoFilter != nil {
+		kinds = append(kinds, noFilterKind{r.NoFilter})
+	}
+	if r.Wiped != nil {
+		kinds, paths = append(kinds, wipedKind{r.Wiped}), append(paths, r.Wiped.Device)
+	}
 	if len(kinds) != 1 {
 		return nil, diag.New(diag.Internal, "check resource", "%d kinds are set, want exactly one", len(kinds))
 	}

@@ -152,7 +152,7 @@ func (st *commandState) recover(ctx context.Context, s *session, argv []string) 
 		return err
 	}
 	for _, k := range keep {
-		if err := mkdirs(s.Root, k.path); err != nil {
+		if err := s.mkdirs(k.path); err != nil {
 			return err
 		}
 		uid, gid := owner(k.info)

@@ -67,10 +67,13 @@ func (st *directoryState) diff(*session) ([]spec.Change, error) {
 func (st *directoryState) apply(_ context.Context, s *session) error {
 	path := s.path(st.want.Path)
 	if !st.there {
-		if err := mkdirs(s.Root, st.want.Path); err != nil {
+		if err := s.mkdirs(st.want.Path); err != nil {
 			return err
 		}
 		if err := os.Mkdir(path, 0o700); err != nil {
+			return err
+		}
+		if err := s.records.Made(st.want.Path); err != nil {
 			return err
 		}
 	}

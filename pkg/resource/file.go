@@ -164,7 +164,7 @@ func (st *fileState) apply(ctx context.Context, s *session) error {
 		return err
 	}
 	defer src.Close()
-	if err := mkdirs(s.Root, w.Path); err != nil {
+	if err := s.mkdirs(w.Path); err != nil {
 		return err
 	}
 	own := record.Path{Path: w.Path, Digest: st.digest}

@@ -41,6 +41,7 @@ type Env struct {
 	// Images remembers containerd's images between the requests of one agent,
 	// which holds the host's lock; nil asks anew each time.
 	Images *ImageList
+	Kernel Kernel                              // nil means the host's own, see Kernel
 	Now    func() time.Time                    // nil means time.Now
 	Uptime func() time.Duration                // CLOCK_MONOTONIC; nil means the kernel's
 	Failed func(change spec.Change, err error) // told of a change that was tried and failed; may be nil

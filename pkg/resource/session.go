@@ -39,6 +39,9 @@ func newSession(env *Env, rs []spec.Resource, planning bool, sink Sink) *session
 	if e.Uptime == nil {
 		e.Uptime = Uptime
 	}
+	if e.Kernel == nil {
+		e.Kernel = kernelOf(e.Root)
+	}
 	if sink == nil {
 		sink = func(Event) {}
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"kforge.dev/kforge/pkg/diag"
+	"kforge.dev/kforge/pkg/resource/record"
 	"kforge.dev/kforge/pkg/spec"
 )
 
@@ -38,6 +39,9 @@ type swapState struct {
 
 func (k swapKind) observe(_ context.Context, s *session) (observed, error) {
 	st := &swapState{want: k.want}
+	if k.want.Restore {
+		return restoreSwap(s)
+	}
 	if !k.want.Off {
 		return st, nil
 	}
@@ -101,19 +105,27 @@ func (st *swapState) apply(ctx context.Context, s *session) error {
 		}
 	}
 	if st.zram {
-		if err := replaceKept(ctx, s, zramConfig, []byte(spec.Header+"\n")); err != nil {
+		none := []byte(spec.Header + "\n")
+		if err := s.records.Intend(record.Path{Path: zramConfig, Digest: digestOf(none)}); err != nil {
+			return err
+		}
+		if err := replaceKept(ctx, s, zramConfig, none); err != nil {
 			return err
 		}
 	}
 	for _, u := range st.units {
 		p := "/etc/systemd/system/" + u
-		if err := mkdirs(s.Root, p); err != nil {
+		if err := s.mkdirs(p); err != nil {
 			return err
 		}
 		if fi, err := os.Lstat(s.path(p)); err == nil && fi.Mode().IsRegular() {
 			if err := keepOriginal(s.path(p)); err != nil {
 				return err
 			}
+		}
+		// Recorded, since a mask of somebody else looks the same.
+		if err := s.records.Intend(record.Path{Path: p, Target: "/dev/null"}); err != nil {
+			return err
 		}
 		if err := linkAtomic(s.Later, s.path(p), "/dev/null"); err != nil {
 			return fmt.Errorf("masking %s: %w", u, err)
@@ -138,7 +150,7 @@ func replaceKept(ctx context.Context, s *session, path string, content []byte) e
 		if err := keepOriginal(real); err != nil {
 			return err
 		}
-	} else if err := mkdirs(s.Root, path); err != nil {
+	} else if err := s.mkdirs(path); err != nil {
 		return err
 	}
 	return writeAtomic(ctx, nil, real, mode, uid, gid, strings.NewReader(string(content)), digestOf(content), func() error { return nil })

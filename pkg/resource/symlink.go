@@ -57,7 +57,7 @@ func (st *symlinkState) diff(*session) ([]spec.Change, error) {
 
 func (st *symlinkState) apply(_ context.Context, s *session) error {
 	w := st.want
-	if err := mkdirs(s.Root, w.Path); err != nil {
+	if err := s.mkdirs(w.Path); err != nil {
 		return err
 	}
 	if err := s.records.Intend(record.Path{Path: w.Path, Target: w.Target}); err != nil {

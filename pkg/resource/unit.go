@@ -29,9 +29,9 @@ type unitState struct {
 
 func (k unitKind) observe(ctx context.Context, s *session) (observed, error) {
 	switch k.want.State {
-	case "", "running", "stopped":
+	case "", "running", "stopped", "forgotten":
 	default:
-		return nil, diag.New(diag.Invalid, "check unit", "state %q is none of running, stopped", k.want.State)
+		return nil, diag.New(diag.Invalid, "check unit", "state %q is none of running, stopped, forgotten", k.want.State)
 	}
 	is, err := s.unitStatus(ctx, k.want.Name)
 	if err != nil {
@@ -46,7 +46,7 @@ func (k unitKind) observe(ctx context.Context, s *session) (observed, error) {
 		is.file = strings.TrimSpace(res.Stdout)
 	}
 	st := &unitState{want: k.want, is: is, onDisk: fileThere(s, k.want.Name)}
-	if k.want.State == "stopped" || len(k.want.RestartOn) == 0 {
+	if k.want.State == "stopped" || k.want.State == "forgotten" || len(k.want.RestartOn) == 0 {
 		st.fresh = true
 		return st, nil
 	}
@@ -94,7 +94,7 @@ func (st *unitState) diff(s *session) ([]spec.Change, error) {
 		return nil, diag.New(diag.Foreign, "", "unit %s is masked", w.Name).WithHint("systemctl unmask %s", w.Name)
 	}
 	changesFile := s.willChange("/etc/systemd/system/"+w.Name) || s.willChange("/etc/systemd/system/"+w.Name+".d")
-	if st.is.needReload || changesFile && !missing {
+	if w.State != "forgotten" && (st.is.needReload || changesFile && !missing) {
 		add(spec.Update, "daemon-reload", "its unit file changed")
 	}
 	if w.Enabled != nil {
@@ -127,9 +127,12 @@ func (st *unitState) diff(s *session) ([]spec.Change, error) {
 		} else if p := st.willRestart(s); st.is.running() && p != "" {
 			add(spec.Restart, "", p+" changes")
 		}
-	case "stopped":
+	case "stopped", "forgotten":
 		if st.is.active != "inactive" && st.is.active != "failed" && !missing {
 			add(spec.Stop, "is "+st.is.describe(), "")
+		}
+		if w.State == "forgotten" && !st.onDisk && (!missing || st.is.active == "failed") {
+			add(spec.Update, "forget", "its unit file is gone")
 		}
 	}
 	return changes, nil
@@ -182,6 +185,10 @@ func (st *unitState) apply(ctx context.Context, s *session) error {
 		switch {
 		case c.Detail == "daemon-reload":
 			_, err = run(ctx, s.Runner, "systemctl", "daemon-reload")
+		case c.Detail == "forget":
+			if _, err = run(ctx, s.Runner, "systemctl", "daemon-reload"); err == nil && st.is.active == "failed" {
+				_, err = run(ctx, s.Runner, "systemctl", "reset-failed", w.Name)
+			}
 		case c.Detail == "enable" || c.Detail == "disable":
 			// --no-reload: daemon-reload is a hazard under live GPU pods.
 			_, err = run(ctx, s.Runner, "systemctl", "--no-reload", c.Detail, w.Name)
@@ -233,7 +240,7 @@ func (s *session) job(ctx context.Context, verb, name string, timeout time.Durat
 
 // remember records what the unit was started with, for the next run.
 func (st *unitState) remember(ctx context.Context, s *session) error {
-	if st.want.State == "stopped" || len(st.want.RestartOn) == 0 {
+	if st.want.State == "stopped" || st.want.State == "forgotten" || len(st.want.RestartOn) == 0 {
 		return nil
 	}
 	s.units = nil

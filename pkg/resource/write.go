@@ -99,13 +99,12 @@ func linkAtomic(q *durable.Queue, path, target string) error {
 	return q.Sync(filepath.Clean(dir))
 }
 
-// mkdirs makes the missing parents of path, below root, with mode 0755 whatever
-// the umask.
-func mkdirs(root, path string) error {
-	dir := filepath.Dir(filepath.Join(root, path))
+// mkdirs makes the missing parents of path with mode 0755 whatever the umask, and
+// records that they are ours.
+func (s *session) mkdirs(path string) error {
 	var missing []string
-	for d := dir; len(d) > len(filepath.Clean(root)); d = filepath.Dir(d) {
-		fi, err := os.Stat(d)
+	for d := filepath.Dir(filepath.Clean(path)); d != "/"; d = filepath.Dir(d) {
+		fi, err := os.Stat(s.path(d))
 		if err == nil {
 			if !fi.IsDir() {
 				return foreign(d, "no directory")
@@ -118,10 +117,13 @@ func mkdirs(root, path string) error {
 		missing = append(missing, d)
 	}
 	for i := len(missing) - 1; i >= 0; i-- {
-		if err := os.Mkdir(missing[i], 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := os.Mkdir(s.path(missing[i]), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
-		if err := os.Chmod(missing[i], 0o755); err != nil {
+		if err := os.Chmod(s.path(missing[i]), 0o755); err != nil {
+			return err
+		}
+		if err := s.records.Made(missing[i]); err != nil {
 			return err
 		}
 	}
@@ -158,6 +160,14 @@ func owner(fi fs.FileInfo) (uid, gid int) {
 		return int(st.Uid), int(st.Gid)
 	}
 	return 0, 0
+}
+
+// device tells file systems apart.
+func device(fi fs.FileInfo) uint64 {
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+		return uint64(st.Dev)
+	}
+	return 0
 }
 
 // wrongOwner compares owners. Without root rights nothing can be given away, so

@@ -29,6 +29,13 @@ type Resource struct {
 	Command   *Command   `json:"command,omitempty"`
 
 	Kubeconfig *Kubeconfig `json:"kubeconfig,omitempty"`
+	Absent     *Absent     `json:"absent,omitempty"`
+	Owned      *Owned      `json:"owned,omitempty"`
+	Containers *Containers `json:"containers,omitempty"`
+	Unmounted  *Unmounted  `json:"unmounted,omitempty"`
+	NoLinks    *NoLinks    `json:"noLinks,omitempty"`
+	NoFilter   *NoFilter   `json:"noFilter,omitempty"`
+	Wiped      *Wiped      `json:"wiped,omitempty"`
 }
 
 // Blob is content that travels apart from its resource, by digest.
@@ -87,7 +94,8 @@ type Archive struct {
 type Unit struct {
 	Name    string `json:"name"`
 	Enabled *bool  `json:"enabled,omitempty"`
-	// State is "running", "stopped" or "" for whatever it is.
+	// State is "running", "stopped", "forgotten" (stopped, and systemd knows it no
+	// more once its file is gone) or "" for whatever it is.
 	State string `json:"state,omitempty"`
 	// RestartOn lists files and directories (their regular files, not
 	// recursive) that the unit reads at start. A running unit that was started
@@ -119,6 +127,9 @@ type Modules struct {
 // refused when the swap in use does not fit into available memory.
 type Swap struct {
 	Off bool `json:"off"`
+	// Restore instead gives fstab the lines back that were switched off. Swap
+	// itself comes back with the next boot.
+	Restore bool `json:"restore,omitempty"`
 }
 
 // Image is a container image in containerd's k8s.io namespace, imported from an

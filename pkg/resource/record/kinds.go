@@ -34,6 +34,61 @@ func (s Store) Stamp(p Path, fi fs.FileInfo) error {
 // Disown forgets an owned path.
 func (s Store) Disown(path string) error { return s.remove("files", path) }
 
+// Paths gives the records of all owned paths, in no order.
+func (s Store) Paths() ([]Path, error) {
+	var out []Path
+	err := s.each("files", func(raw []byte) {
+		var p Path
+		if json.Unmarshal(raw, &p) == nil && p.Path != "" {
+			out = append(out, p)
+		}
+	})
+	return out, err
+}
+
+// directory is the record of a directory that we made.
+type directory struct {
+	Dir string `json:"dir"`
+}
+
+// Made records a directory of ours, so that a reset can take it away when it is
+// empty.
+func (s Store) Made(dir string) error { return s.save("dirs", dir, directory{dir}, later) }
+
+// Dirs gives all directories of ours, in no order.
+func (s Store) Dirs() ([]string, error) {
+	var out []string
+	err := s.each("dirs", func(raw []byte) {
+		var d directory
+		if json.Unmarshal(raw, &d) == nil && d.Dir != "" {
+			out = append(out, d.Dir)
+		}
+	})
+	return out, err
+}
+
+// each hands on all records of a kind.
+func (s Store) each(kind string, see func(raw []byte)) error {
+	entries, err := os.ReadDir(s.dir(kind))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), ".json") {
+			continue
+		}
+		raw, err := os.ReadFile(filepath.Join(s.dir(kind), e.Name()))
+		if err != nil {
+			return err
+		}
+		see(raw)
+	}
+	return nil
+}
+
 // Archive gives the record of an archive resource, nil when there is none.
 func (s Store) Archive(id string) (*Archive, error) {
 	var a Archive
@@ -102,28 +157,14 @@ func (s Store) WasInterrupted(c *Command) bool {
 
 // Interrupted lists the ids of commands that began and did not end well.
 func (s Store) Interrupted() ([]string, error) {
-	entries, err := os.ReadDir(s.dir("commands"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
 	var ids []string
-	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), ".json") {
-			continue
-		}
-		raw, err := os.ReadFile(filepath.Join(s.dir("commands"), e.Name()))
-		if err != nil {
-			return ids, err
-		}
+	err := s.each("commands", func(raw []byte) {
 		var c Command
 		if json.Unmarshal(raw, &c) == nil && s.WasInterrupted(&c) {
 			ids = append(ids, c.ID)
 		}
-	}
-	return ids, nil
+	})
+	return ids, err
 }
 
 // Refused reports whether the kernel refused this item since the boot.

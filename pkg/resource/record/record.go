@@ -120,8 +120,11 @@ type Store struct {
 	Later *durable.Queue
 }
 
+// Dir holds all records, as a path of the host.
+func (s Store) Dir() string { return filepath.Join(StateDir, "state") }
+
 func (s Store) dir(kind string) string {
-	return filepath.Join(s.Root, StateDir, "state", kind)
+	return filepath.Join(s.Root, s.Dir(), kind)
 }
 
 func (s Store) file(kind, key string) string {

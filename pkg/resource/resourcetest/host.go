@@ -32,6 +32,7 @@ type Unit struct {
 	NeedReload  bool
 	Invocation  int
 	Started     time.Duration // CLOCK_MONOTONIC
+	fromFile    bool          // systemd read it, and knows it until it looks again
 	// Fails makes the next starts fail.
 	Fails bool
 	Log   string // its journal
@@ -216,8 +217,11 @@ func (h *Host) systemctl(args []string) (resource.Result, error) {
 		}
 	}
 	if verb == "daemon-reload" {
-		for _, u := range h.units {
+		for name, u := range h.units {
 			u.NeedReload = false
+			if _, err := os.Stat(filepath.Join(h.Root, "/etc/systemd/system", name)); err != nil && u.fromFile && u.Active != "active" {
+				delete(h.units, name)
+			}
 		}
 	}
 	return resource.Result{Stdout: out.String()}, nil
@@ -229,7 +233,7 @@ func (h *Host) unit(name string) *Unit {
 		return u
 	}
 	if _, err := os.Stat(filepath.Join(h.Root, "/etc/systemd/system", name)); err == nil {
-		h.units[name] = &Unit{Active: "inactive", Sub: "dead", File: "disabled"}
+		h.units[name] = &Unit{Active: "inactive", Sub: "dead", File: "disabled", fromFile: true}
 	}
 	return h.units[name]
 }

@@ -22,6 +22,9 @@ import (
 )
 
 func main() {
+	if code, was := fleet.AgentProcess(); was {
+		os.Exit(code)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
@@ -40,6 +43,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	latency := flags.Duration("latency", 0, "added to all that a host reads from the network")
 	dir := flags.String("dir", "", "an empty folder for hosts, inventory and keys; by default a temporary one, which is removed at the end")
 	cold := flags.Bool("cold", false, "hosts have no agent yet, and kforge uploads it")
+	processes := flags.Bool("processes", false, "agents are processes of their own: faults kill them with SIGKILL, and so can you")
 	measure := flags.String("measure", "", "run `kforge plan` with this program, print figures, and end")
 	runs := flags.Int("runs", 3, "how many times to measure")
 	faults := map[string]fleet.Faults{}
@@ -63,8 +67,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err := empty(*dir); err != nil {
 		return err
 	}
+	o := fleet.Options{Hosts: *n, Latency: *latency, Cold: *cold}
+	if *processes {
+		if o.Program, err = os.Executable(); err != nil {
+			return err
+		}
+	}
 	began := time.Now()
-	f, err := fleet.New(*dir, fleet.Options{Hosts: *n, Latency: *latency, Cold: *cold})
+	f, err := fleet.New(*dir, o)
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 
 	"kforge.dev/kforge/pkg/agent/netprobe"
 	"kforge.dev/kforge/pkg/diag"
-	"kforge.dev/kforge/pkg/resource/record"
 	"kforge.dev/kforge/pkg/wire"
 )
 
@@ -28,7 +27,7 @@ func (s *server) probe(ctx context.Context, id uint64, p wire.Probe) (*wire.Repl
 	case p.Resolve != nil:
 		out.Lookups = netprobe.Resolve(ctx, *p.Resolve)
 	case p.Sync != nil:
-		out.Sync, err = netprobe.Sync(ctx, *p.Sync, s.Root, record.StateDir)
+		out.Sync, err = s.Sync(ctx, *p.Sync)
 	case p.NTP != nil:
 		out.NTP = netprobe.NTP(ctx, *p.NTP)
 	default:

@@ -13,11 +13,13 @@ import (
 	"sync"
 	"time"
 
+	"kforge.dev/kforge/pkg/agent/netprobe"
 	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/facts"
 	"kforge.dev/kforge/pkg/facts/collect"
 	"kforge.dev/kforge/pkg/resource"
 	"kforge.dev/kforge/pkg/resource/durable"
+	"kforge.dev/kforge/pkg/resource/record"
 	"kforge.dev/kforge/pkg/wire"
 )
 
@@ -34,6 +36,8 @@ type Options struct {
 	Facts func(ctx context.Context, root string) (*facts.Host, error)
 	// Free gives the bytes that are free below a directory; nil asks the kernel.
 	Free func(dir string) (uint64, error)
+	// Sync measures the disk under a directory; nil means netprobe.Sync.
+	Sync func(ctx context.Context, s wire.Sync) (*facts.SyncTimes, error)
 	// Seen is told of each request before it is answered; nil means nobody.
 	Seen func(wire.Type)
 	// DeadAfter is how long a client that pings may be silent; 0 means
@@ -101,6 +105,11 @@ func Serve(ctx context.Context, o Options, in io.Reader, out io.Writer) error {
 	}
 	if o.Free == nil {
 		o.Free = free
+	}
+	if o.Sync == nil {
+		o.Sync = func(ctx context.Context, s wire.Sync) (*facts.SyncTimes, error) {
+			return netprobe.Sync(ctx, s, o.Root, record.StateDir)
+		}
 	}
 	if o.Seen == nil {
 		o.Seen = func(wire.Type) {}

@@ -27,9 +27,16 @@ type Streams struct {
 	Out, Err io.Writer
 }
 
+// Program is kforge. The zero value puts those agents on hosts that were built
+// into it.
+type Program struct {
+	Agents func() *agentbin.Set // nil means agentbin.Embedded
+}
+
 // app is what all commands share.
 type app struct {
 	streams Streams
+	agents  func() *agentbin.Set
 	// Flags of every command.
 	inventory string
 	color     string
@@ -43,8 +50,16 @@ type app struct {
 }
 
 // Main runs one command and gives its exit code. It never panics.
-func Main(ctx context.Context, streams Streams, args []string) (code int) {
-	a := &app{streams: streams, stop: make(chan struct{})}
+func Main(ctx context.Context, streams Streams, args []string) int {
+	return Program{}.Main(ctx, streams, args)
+}
+
+// Main runs one command and gives its exit code. It never panics.
+func (p Program) Main(ctx context.Context, streams Streams, args []string) (code int) {
+	if p.Agents == nil {
+		p.Agents = agentbin.Embedded
+	}
+	a := &app{streams: streams, agents: p.Agents, stop: make(chan struct{})}
 	defer func() {
 		if p := recover(); p != nil {
 			err := diag.New(diag.Internal, "run kforge "+strings.Join(args, " "), "%v", p).WithHint("this is a defect of kforge: please report it with the command that you ran")
@@ -187,6 +202,3 @@ func (a *app) terminal() bool {
 	errf, ok2 := a.streams.Err.(*os.File)
 	return ok && ok2 && ui.IsTerminal(in) && ui.IsTerminal(errf)
 }
-
-// agents are replaced by tests.
-var agents = agentbin.Embedded

@@ -6,6 +6,7 @@ import (
 	"os"
 	"testing"
 
+	"kforge.dev/kforge/pkg/agentbin"
 	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/ui"
 )
@@ -54,7 +55,7 @@ func TestInterruptsByTheirNumber(t *testing.T) {
 
 func TestRunsOnHostsAreLetEnd(t *testing.T) {
 	t.Parallel()
-	a := &app{streams: Streams{In: &bytes.Buffer{}, Out: &bytes.Buffer{}, Err: &bytes.Buffer{}}, progress: "plain", color: "never"}
+	a := &app{streams: Streams{In: &bytes.Buffer{}, Out: &bytes.Buffer{}, Err: &bytes.Buffer{}}, agents: agentbin.Embedded, progress: "plain", color: "never"}
 	if _, _, err := a.env(&clusterFlags{output: "text"}, []string{"lab.yaml"}); err != nil {
 		t.Fatal(err)
 	}

@@ -75,7 +75,7 @@ func (a *app) versionCmd() *cobra.Command {
 			if err := oneOf("output", output, "text", "json"); err != nil {
 				return err
 			}
-			set := agents()
+			set := a.agents()
 			digests := map[string]string{}
 			for _, arch := range set.Arches() {
 				agent, err := set.For(arch)

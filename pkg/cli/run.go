@@ -123,7 +123,7 @@ func (a *app) env(f *clusterFlags, args []string) (*run.Env, run.Options, error)
 		return nil, run.Options{}, err
 	}
 	a.hosts.Store(true)
-	env := &run.Env{Version: version.Version, Agents: agents(), StateDir: a.stateDir, Stop: a.stop, UseAgent: true}
+	env := &run.Env{Version: version.Version, Agents: a.agents(), StateDir: a.stateDir, Stop: a.stop, UseAgent: true}
 	if home, err := os.UserHomeDir(); err == nil {
 		env.SSHConfig = filepath.Join(home, ".ssh", "config")
 	}

@@ -204,7 +204,8 @@ type Change struct {
 	Diff     string `json:"diff,omitempty"`   // unified, "" for binaries; secrets masked
 	// NeedsBlobs are digests without which the change cannot be applied.
 	NeedsBlobs []string `json:"needsBlobs,omitempty"`
-	// Pending says that the outcome is known only after another step.
+	// Pending says why the outcome is not known yet, for a person: "containerd
+	// is not there yet".
 	Pending string `json:"pending,omitempty"`
 }
 

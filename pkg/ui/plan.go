@@ -133,7 +133,7 @@ func (st style) change(b *strings.Builder, where string, c spec.Change) {
 		line += "  " + clean(c.Detail)
 	}
 	if c.Pending != "" {
-		line += "  " + st.paint(dim, "("+clean(pending(c.Pending))+")")
+		line += "  " + st.paint(dim, "("+clean(c.Pending)+")")
 	}
 	b.WriteString(line + "\n")
 	if c.Why != "" {
@@ -154,15 +154,6 @@ func (st style) change(b *strings.Builder, where string, c spec.Change) {
 		}
 		b.WriteString("        " + st.paint(tint, line) + "\n")
 	}
-}
-
-// pending says when a value will be known, whether the change names only the
-// step or says the whole of it.
-func pending(p string) string {
-	if strings.Contains(p, "known") {
-		return p
-	}
-	return "known after " + strings.TrimPrefix(p, "after ")
 }
 
 func planLine(v PlanView) string {

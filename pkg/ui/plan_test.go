@@ -32,7 +32,7 @@ func somePlan(hosts int) PlanView {
 	}
 	v.Items = append(v.Items,
 		PlanItem{Host: "n1", Step: "n1/init", Title: "kubeadm init", Change: spec.Change{Resource: "command kubeadm init", Action: spec.Run}},
-		PlanItem{Host: "n2", Step: "n2/join", Title: "join the cluster", Change: spec.Change{Resource: "command kubeadm join", Action: spec.Run, Pending: "kubeadm init"}},
+		PlanItem{Host: "n2", Step: "n2/join", Title: "join the cluster", Change: spec.Change{Resource: "command kubeadm join", Action: spec.Run, Pending: "known after kubeadm init"}},
 		PlanItem{Step: "cluster/flannel", Title: "network: flannel v0.27.4", Change: spec.Change{Resource: "daemonset kube-flannel/kube-flannel-ds", Action: spec.Create, Pending: "known after the control plane is up"}},
 	)
 	return v

@@ -17,9 +17,21 @@ import (
 )
 
 var (
-	seed = flag.Uint64("seed", 0, "of the random cuts; 0 takes a new one")
-	cuts = flag.Int("cuts", 50, "random cuts")
+	seed  = flag.Uint64("seed", 0, "of random cuts and kills; 0 takes a new one")
+	cuts  = flag.Int("cuts", 20, "random cuts, two at a time")
+	kills = flag.Int("kills", 50, "random points at which kforge or an agent is killed, or the network cut")
 )
+
+// newSeed gives the seed of a test and says how to have the same again.
+func newSeed(t *testing.T) uint64 {
+	t.Helper()
+	drawn := *seed
+	if drawn == 0 {
+		drawn = rand.Uint64()
+	}
+	t.Logf("once more the same: -run %s -seed %d", t.Name(), drawn)
+	return drawn
+}
 
 // cut is one way of breaking off a run: at a host, or kforge itself.
 type cut struct {
@@ -134,22 +146,20 @@ func whole(t *testing.T, f *fleet.Fleet) {
 // each on a bare fleet, and expects the run after that to end well.
 func TestApplyAfterAnyCutConverges(t *testing.T) {
 	t.Parallel()
-	if *seed == 0 {
-		*seed = rand.Uint64()
-	}
-	t.Logf("once more the same: -seed %d", *seed)
+	drawn := newSeed(t)
 	const lanes = 5
+	points := *cuts
 	if testing.Short() {
-		*cuts = 2 * lanes
+		points = min(points, 2*lanes)
 	}
 	for lane := range lanes {
 		t.Run(fmt.Sprint(lane), func(t *testing.T) {
 			t.Parallel()
-			random := rand.New(rand.NewPCG(*seed, uint64(lane)))
-			for n := 0; n < *cuts/2/lanes && !t.Failed(); n++ {
+			random := rand.New(rand.NewPCG(drawn, uint64(lane)))
+			for n := 0; n < points/2/lanes && !t.Failed(); n++ {
 				f := start(t, fleet.Options{Hosts: 5})
-				drawn := pair(random, f)
-				broken := cutApply(t, f, drawn)
+				two := pair(random, f)
+				broken := cutApply(t, f, two)
 				settled(t, f)
 				for _, m := range f.Machines {
 					unlocked(t, m)
@@ -165,7 +175,7 @@ func TestApplyAfterAnyCutConverges(t *testing.T) {
 				if n%3 == 0 {
 					whole(t, f)
 				}
-				t.Logf("%v: kind %q", drawn, diag.KindOf(broken))
+				t.Logf("%v: kind %q", two, diag.KindOf(broken))
 				f.Close()
 			}
 		})

@@ -20,9 +20,11 @@ type Faults struct {
 	CutAfter int64
 	// Exit gives programs that end with another exit code, by name or by name
 	// and first argument: "kubeadm", "systemctl start".
-	Exit     map[string]int
-	Slow     time.Duration // what each program takes longer: an old disk
-	DiskFull bool          // no byte is free for what is sent
+	Exit map[string]int
+	// Slow is what an old disk takes longer: each program, each file that is
+	// sent, and each write that waits for the disk.
+	Slow     time.Duration
+	DiskFull bool // no byte is free for what is sent
 	// Hold is called before each program runs, and may block until ctx ends; nil
 	// holds nothing.
 	Hold func(ctx context.Context, program string)
@@ -30,8 +32,11 @@ type Faults struct {
 	// or request; 0 is never. Every agent from then on dies at the same count,
 	// unless Once is set.
 	KillAtProgram, KillAtRequest int
-	Once                         bool          // one agent is killed; the next ones live
-	ClockAhead                   time.Duration // may be negative
+	// KillAfter kills the agent once so many bytes have reached it, whatever it
+	// is about; 0 is never.
+	KillAfter  int64
+	Once       bool          // one agent is killed; the next ones live
+	ClockAhead time.Duration // may be negative
 }
 
 // ssh gives those faults that the SSH server has.
@@ -40,7 +45,7 @@ func (f Faults) ssh(latency time.Duration) sshtest.Faults {
 }
 
 // FaultHelp names the faults that [Faults.With] knows.
-const FaultHelp = "faults: refuse, hang, full, cut:BYTES, exit:PROGRAM:CODE, slow:DURATION, kill:NTH-PROGRAM, ahead:DURATION"
+const FaultHelp = "faults: refuse, hang, full, cut:BYTES, exit:PROGRAM:CODE, slow:DURATION, kill:NTH-PROGRAM, kill-after:BYTES, ahead:DURATION"
 
 // With adds a fault that a person wrote.
 func (f Faults) With(text string) (Faults, error) {
@@ -61,6 +66,8 @@ func (f Faults) With(text string) (Faults, error) {
 		f.ClockAhead, err = time.ParseDuration(value)
 	case "kill":
 		f.KillAtProgram, err = strconv.Atoi(value)
+	case "kill-after":
+		f.KillAfter, err = strconv.ParseInt(value, 10, 64)
 	case "exit":
 		program, code, _ := strings.Cut(value, ":")
 		var n int

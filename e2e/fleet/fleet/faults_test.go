@@ -1,6 +1,7 @@
 package fleet_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"kforge.dev/kforge/e2e/fleet/fleet"
 	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/event"
+	"kforge.dev/kforge/pkg/run"
 	"kforge.dev/kforge/pkg/wire"
 )
 
@@ -175,17 +177,42 @@ func TestSlowHostsSucceed(t *testing.T) {
 	}
 }
 
+// check finds the slow disk below etcd, and only that one.
+func TestCheckFindsTheSlowDisk(t *testing.T) {
+	t.Parallel()
+	for _, program := range []string{"", self(t)} {
+		f := start(t, fleet.Options{Hosts: 2, Program: program})
+		if err := f.Machines[0].Break(fleet.Faults{Slow: 600 * time.Millisecond}); err != nil {
+			t.Fatal(err)
+		}
+		var r record
+		report, err := run.Check(t.Context(), world(f, &r), run.CheckOptions{Inventory: f.Inventory})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var found []string
+		for _, x := range report.Findings {
+			if x.Rule == "fsync" {
+				found = append(found, fmt.Sprintf("%s %s %s", x.Severity, x.Host, x.Message))
+			}
+		}
+		if len(found) != 1 || !strings.HasPrefix(found[0], "error h001 ") || !strings.Contains(found[0], "takes more than 601ms") {
+			t.Errorf("agents in processes of %q: findings of fsync: %q", program, found)
+		}
+	}
+}
+
 func TestFaultsAreRead(t *testing.T) {
 	t.Parallel()
 	var got fleet.Faults
-	for _, text := range []string{"refuse", "hang", "full", "cut:9", "exit:kubeadm:3", "slow:2s", "kill:4", "ahead:-1m"} {
+	for _, text := range []string{"refuse", "hang", "full", "cut:9", "exit:kubeadm:3", "slow:2s", "kill:4", "kill-after:7", "ahead:-1m"} {
 		var err error
 		if got, err = got.With(text); err != nil {
 			t.Fatal(err)
 		}
 	}
 	want := fleet.Faults{Refuse: true, Hang: true, DiskFull: true, CutAfter: 9, Exit: map[string]int{"kubeadm": 3},
-		Slow: 2 * time.Second, KillAtProgram: 4, ClockAhead: -time.Minute}
+		Slow: 2 * time.Second, KillAtProgram: 4, KillAfter: 7, ClockAhead: -time.Minute}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("faults (-want +got):\n%s", diff)
 	}

@@ -2,7 +2,8 @@
 // real agent on temporary folders, a cluster API for them to join, and a mirror
 // of artifacts. The hosts break on request in the ways that real ones do. What
 // is not real: the programs of a host are acted, and a killed agent ends its
-// requests instead of vanishing between two instructions.
+// requests instead of vanishing between two instructions, unless agents are
+// processes of their own ([Options].Program).
 package fleet
 
 import (
@@ -34,6 +35,9 @@ type Options struct {
 	TimeoutScale map[string]float64
 	// Mirror is shared with other fleets; nil starts one for this fleet alone.
 	Mirror *Mirror
+	// Program, when not empty, runs agents as processes of their own: an
+	// executable whose main calls AgentProcess first.
+	Program string
 	// Cold hosts have no agent yet and take the upload of one.
 	Cold bool
 }

@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"testing"
 	"time"
 
 	"kforge.dev/kforge/e2e/fleet/fleet"
-	"kforge.dev/kforge/pkg/agentbin"
 	"kforge.dev/kforge/pkg/event"
 	"kforge.dev/kforge/pkg/run"
 	"kforge.dev/kforge/pkg/ui"
@@ -25,6 +23,7 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	asProgram()
 	flag.Parse()
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "kforge-fleet-")
@@ -103,7 +102,7 @@ func world(f *fleet.Fleet, r *record) *run.Env {
 	dir := filepath.Dir(f.Inventory)
 	return &run.Env{
 		Version: "test", StateDir: filepath.Join(dir, "runs"), CacheDir: filepath.Join(dir, "cache"),
-		Agents:    agentbin.FromBinaries(map[string][]byte{runtime.GOARCH: []byte("the agent runs in this process")}),
+		Agents:    testAgents(),
 		Renderers: []ui.Renderer{r},
 		Backoff:   func(int) time.Duration { return 50 * time.Millisecond },
 	}

@@ -28,6 +28,7 @@ type Machine struct {
 	port    int
 	latency time.Duration
 	cold    bool
+	program string // of agents that are processes; "" for those of this one
 	place   *place
 	copies  sync.WaitGroup
 
@@ -40,8 +41,9 @@ type Machine struct {
 	running  int           // agents
 	idle     chan struct{} // closed while running is 0
 	requests map[wire.Type]int
-	programs int // run by agents since Break
-	frames   int // requests since Break
+	programs int   // run by agents since Break
+	frames   int   // requests since Break
+	fed      int64 // bytes that agents were given since Break
 }
 
 func newMachine(root string, i int, o Options, api *API, key *sshtest.Key) (*Machine, error) {
@@ -56,7 +58,7 @@ func newMachine(root string, i int, o Options, api *API, key *sshtest.Key) (*Mac
 	m := &Machine{
 		Name: hostName(i), Root: root, Host: host, ip: nodeIP(i), hostKey: hostKey, key: key,
 		routes:  map[string]string{inventory.LocalEndpoint: strings.TrimPrefix(api.URL, "https://")},
-		latency: o.Latency, cold: o.Cold, idle: make(chan struct{}), requests: map[wire.Type]int{},
+		latency: o.Latency, cold: o.Cold, program: o.Program, idle: make(chan struct{}), requests: map[wire.Type]int{},
 	}
 	close(m.idle)
 	if m.place, err = reserve(); err != nil {
@@ -89,7 +91,7 @@ func (m *Machine) listen() error {
 func (m *Machine) Break(f Faults) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.faults, m.programs, m.frames = f, 0, 0
+	m.faults, m.programs, m.frames, m.fed = f, 0, 0, 0
 	switch {
 	case f.Refuse && m.server != nil:
 		server := m.server

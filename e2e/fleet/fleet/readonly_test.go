@@ -35,7 +35,7 @@ func digests(t testing.TB, f *fleet.Fleet, skip ...string) []string {
 	return out
 }
 
-func TestPlanChangesNoFileOfFiftyHosts(t *testing.T) {
+func TestPlanAndCheckChangeNoFileOfFiftyHosts(t *testing.T) {
 	t.Parallel()
 	f := start(t, fleet.Options{Hosts: 50})
 	before := digests(t, f)
@@ -49,12 +49,12 @@ func TestPlanChangesNoFileOfFiftyHosts(t *testing.T) {
 	for _, i := range view.Items {
 		planned[i.Host] = true
 	}
-	after := digests(t, f)
-	for i, m := range f.Machines {
+	unchanged(t, f, before, "plan")
+	if s := f.Stats(); s.Connections != 50 || s.Sessions != 50 {
+		t.Errorf("%d connections and %d sessions for 50 hosts, want one each", s.Connections, s.Sessions)
+	}
+	for _, m := range f.Machines {
 		requests := m.Requests()
-		if before[i] != after[i] {
-			t.Errorf("%s: plan changed its files", m.Name)
-		}
 		if requests[wire.TFacts] == 0 || requests[wire.TPlan] == 0 || !planned[m.Name] {
 			t.Errorf("%s was not asked for all: %v, planned %v", m.Name, requests, planned[m.Name])
 		}
@@ -65,8 +65,34 @@ func TestPlanChangesNoFileOfFiftyHosts(t *testing.T) {
 	if n := f.API.Mutations(); len(n) != 0 {
 		t.Errorf("plan changed the cluster: %v", n)
 	}
-	if s := f.Stats(); s.Connections != 50 || s.Sessions != 50 {
-		t.Errorf("%d connections and %d sessions for 50 hosts, want one each", s.Connections, s.Sessions)
+
+	report, err := run.Check(t.Context(), world(f, &r), run.CheckOptions{Inventory: f.Inventory})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(report.Hosts) != 50 {
+		t.Errorf("check looked at %d hosts", len(report.Hosts))
+	}
+	settled(t, f)
+	unchanged(t, f, before, "check")
+	for _, m := range f.Machines {
+		requests := m.Requests()
+		if requests[wire.TFacts] == 0 || requests[wire.TProbe] == 0 {
+			t.Errorf("%s was not checked: %v", m.Name, requests)
+		}
+		if requests[wire.TLock] != 0 || fleet.Changes(requests) != 0 {
+			t.Errorf("%s got mutating requests: %v", m.Name, requests)
+		}
+	}
+}
+
+// unchanged checks that all files of all hosts are as they were.
+func unchanged(t *testing.T, f *fleet.Fleet, before []string, command string) {
+	t.Helper()
+	for i, after := range digests(t, f) {
+		if before[i] != after {
+			t.Errorf("%s: %s changed its files", f.Machines[i].Name, command)
+		}
 	}
 }
 

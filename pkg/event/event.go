@@ -96,7 +96,8 @@ type SummaryData struct {
 	Phases     map[string]float64 `json:"phases,omitempty"` // seconds of wall time by phase
 	Kubeconfig string             `json:"kubeconfig,omitempty"`
 	Log        string             `json:"log,omitempty"`
-	Next       []string           `json:"next,omitempty"` // what a person may do next
+	Inventory  string             `json:"inventory,omitempty"` // what became of the file, for commands that write it
+	Next       []string           `json:"next,omitempty"`      // what a person may do next
 }
 
 // HostResult is how a host ended.

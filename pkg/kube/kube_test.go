@@ -54,14 +54,17 @@ func TestLive(t *testing.T) {
 	t.Parallel()
 	s := kubetest.New(t)
 	s.Put("/api/v1/nodes/n2", node("n2", false, kubetest.Object{"key": "a", "effect": "NoSchedule"}))
-	s.Put("/api/v1/nodes/n1", node("n1", true))
+	n1 := node("n1", true)
+	n1["status"].(kubetest.Object)["addresses"] = []any{
+		kubetest.Object{"type": "Hostname", "address": "n1"}, kubetest.Object{"type": "InternalIP", "address": "10.0.0.1"}}
+	s.Put("/api/v1/nodes/n1", n1)
 	got, err := connect(t, s).Live(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := &Live{Version: "v1.37.2", Nodes: []live.Node{
-		{Name: "n1", Ready: true, Kubelet: "v1.37.2", Labels: map[string]string{"kubernetes.io/hostname": "n1"}},
-		{Name: "n2", Kubelet: "v1.37.2", Labels: map[string]string{"kubernetes.io/hostname": "n2"},
+		{Name: "n1", Ready: true, Address: "10.0.0.1", Kubelet: "v1.37.2", Labels: map[string]string{"kubernetes.io/hostname": "n1"}},
+		{Name: "n2", Why: "Ready is False: KubeletNotReady: cni plugin not initialized", Kubelet: "v1.37.2", Labels: map[string]string{"kubernetes.io/hostname": "n2"},
 			Taints: []live.Taint{{Key: "a", Effect: "NoSchedule"}}},
 	}}
 	if d := cmp.Diff(want, got); d != "" {

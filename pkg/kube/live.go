@@ -41,11 +41,20 @@ func liveNode(n *corev1.Node) live.Node {
 	out := live.Node{
 		Name:          n.Name,
 		Kubelet:       n.Status.NodeInfo.KubeletVersion,
+		Runtime:       n.Status.NodeInfo.ContainerRuntimeVersion,
 		Unschedulable: n.Spec.Unschedulable,
 		Labels:        n.Labels,
 	}
 	if c := nodeCondition(n, corev1.NodeReady); c != nil {
 		out.Ready = c.Status == corev1.ConditionTrue
+	}
+	if v := judgeNode(n); !v.ready {
+		out.Why = v.state
+	}
+	for _, a := range n.Status.Addresses {
+		if a.Type == corev1.NodeInternalIP && out.Address == "" {
+			out.Address = a.Address
+		}
 	}
 	for _, t := range n.Spec.Taints {
 		out.Taints = append(out.Taints, live.Taint{Key: t.Key, Value: t.Value, Effect: string(t.Effect)})

@@ -30,10 +30,15 @@ func Apply(ctx context.Context, e *Env, o Options) error {
 	if err != nil {
 		return err
 	}
+	return s.whole(ctx, s.apply)
+}
+
+// whole is a run that changes something, from its record to its summary.
+func (s *session) whole(ctx context.Context, work func(context.Context) error) error {
 	defer s.close()
 	ctx, s.cancel = context.WithCancelCause(ctx)
 	defer s.cancel(nil)
-	err = s.apply(ctx)
+	err := work(ctx)
 	if lost := context.Cause(ctx); diag.KindOf(lost) == diag.Locked {
 		err = lost // what broke off because of it says less
 	}
@@ -48,6 +53,11 @@ func (s *session) apply(ctx context.Context) error {
 	if err := s.beforeSteps(ctx, s.consent); err != nil {
 		return err
 	}
+	return s.execute(ctx)
+}
+
+// execute does the steps that were agreed to.
+func (s *session) execute(ctx context.Context) error {
 	g, err := graph.New(s.steps)
 	if err != nil {
 		return err
@@ -105,15 +115,19 @@ func (s *session) consent(ctx context.Context) error {
 		return nil
 	}
 	if s.env.Confirm == nil {
-		return diag.New(diag.Consent, "apply", "%d changes are planned, and there is no terminal to ask for a yes", len(s.view.Items)).
-			WithHint("look at them with `kforge plan %s`, then add --yes", s.options.Inventory)
+		err := diag.New(diag.Consent, s.command, "%d changes are planned, and there is no terminal to ask for a yes", len(s.view.Items)).
+			WithHint("add --yes to agree beforehand")
+		if s.command == "apply" {
+			err = err.WithHint("look at them with `kforge plan %s`, then add --yes", s.options.Inventory)
+		}
+		return err
 	}
 	ok, err := s.env.Confirm(ctx, s.view)
 	if err != nil {
 		return err
 	}
 	if !ok {
-		return diag.New(diag.Consent, "apply", "not agreed: nothing was changed")
+		return diag.New(diag.Consent, s.command, "not agreed: nothing was changed")
 	}
 	return nil
 }
@@ -185,7 +199,7 @@ func (s *session) finish(err error) error {
 		d.Mutating = s.fleet.mutating()
 	}
 	d.NotAsked = s.scope.notAsked(s.cluster)
-	d.Kubeconfig, d.Log = s.kubeconfigPath, s.journal.LogPath()
+	d.Kubeconfig, d.Log, d.Inventory = s.kubeconfigPath, s.journal.LogPath(), s.inventoryNow
 	if err == nil && s.kubeconfigPath != "" {
 		d.Next = []string{
 			fmt.Sprintf("kubectl --kubeconfig %s get nodes", s.kubeconfigPath),

@@ -32,7 +32,7 @@ func TestConsent(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := &session{view: tt.view, env: &Env{Confirm: tt.confirm}, options: Options{Inventory: "lab.yaml", Yes: tt.yes}}
+			s := &session{command: "apply", view: tt.view, env: &Env{Confirm: tt.confirm}, options: Options{Inventory: "lab.yaml", Yes: tt.yes}}
 			err := s.consent(t.Context())
 			if diag.KindOf(err) != tt.kind || diag.Hint(err) != tt.hint {
 				t.Errorf("consent = %v (%q) with the hint %q, want %q and %q", err, diag.KindOf(err), diag.Hint(err), tt.kind, tt.hint)

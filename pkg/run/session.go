@@ -45,6 +45,7 @@ type session struct {
 	// cancel ends the run for a reason.
 	cancel context.CancelCauseFunc
 
+	live  *kube.Live // nil while there is no API
 	steps []graph.Step
 	view  ui.PlanView
 	// left are hosts without steps, with the reason: not reached, or findings
@@ -53,6 +54,7 @@ type session struct {
 	result *engine.Result
 
 	kubeconfigPath string
+	inventoryNow   string // what became of the inventory file, for the summary
 }
 
 // open reads the inventory and starts the record. An inventory with errors
@@ -62,6 +64,11 @@ func open(e *Env, o Options, command string, mode wire.Mode) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	return openCluster(e, o, c, warnings, command, mode)
+}
+
+// openCluster starts the record of a run on a cluster whose inventory was read.
+func openCluster(e *Env, o Options, c *inventory.Cluster, warnings []inventory.Warning, command string, mode wire.Mode) (*session, error) {
 	sc, err := newScope(c, o.Limit, o.Skip)
 	if err != nil {
 		return nil, err
@@ -251,7 +258,7 @@ func (s *session) planOnce(ctx context.Context, art *artifacts, fallback []strin
 			if err := s.lockCluster(ctx, api); err != nil {
 				return nil, err
 			}
-			in.Live = &plan.Live{}
+			s.live, in.Live = state, &plan.Live{}
 			for _, n := range state.Nodes {
 				in.Live.Nodes = append(in.Live.Nodes, plan.LiveNode{Name: n.Name, Ready: n.Ready, Labels: n.Labels})
 			}

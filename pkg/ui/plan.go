@@ -21,6 +21,14 @@ type PlanItem struct {
 type PlanView struct {
 	Items []PlanItem
 	Hosts int // in the inventory, with or without changes
+	// Inventory is what the admin's own file gets or loses; nil for nothing.
+	Inventory *FileEdit
+}
+
+// FileEdit is lines that a file gets ("+ ...") or loses ("- ...").
+type FileEdit struct {
+	File  string   `json:"file"`
+	Lines []string `json:"lines"`
 }
 
 // PlanSummary counts a plan's changes.
@@ -72,7 +80,9 @@ func (v PlanView) MarshalJSON() ([]byte, error) {
 	out := struct {
 		Changes []item      `json:"changes"`
 		Summary PlanSummary `json:"summary"`
-	}{Changes: make([]item, len(v.Items)), Summary: v.Summary()}
+		// Inventory is there for commands that change it.
+		Inventory *FileEdit `json:"inventory,omitempty"`
+	}{Changes: make([]item, len(v.Items)), Summary: v.Summary(), Inventory: v.Inventory}
 	for n, i := range v.Items {
 		out.Changes[n] = item(i)
 	}
@@ -103,6 +113,13 @@ func Plan(w io.Writer, v PlanView, o Options) error {
 			if c.like != "" {
 				b.WriteString("      " + st.paint(dim, "differs from host to host; this is "+place(c.like)+", see all with -v") + "\n")
 			}
+		}
+		b.WriteByte('\n')
+	}
+	if e := v.Inventory; e != nil {
+		b.WriteString(st.paint(bold, "inventory") + "  " + st.paint(dim, "("+clean(e.File)+")") + "\n")
+		for _, l := range e.Lines {
+			b.WriteString("  " + clean(l) + "\n")
 		}
 		b.WriteByte('\n')
 	}

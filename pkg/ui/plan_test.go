@@ -48,6 +48,7 @@ func TestPlanView(t *testing.T) {
 		{"plan", somePlan(3), Options{}},
 		{"plan-color", somePlan(2), Options{Color: true}},
 		{"plan-200", somePlan(200), Options{ASCII: true}},
+		{"plan-inventory", withEdit(somePlan(1)), Options{}},
 		{"plan-nothing", PlanView{Hosts: 3}, Options{}},
 		{"plan-verbose", somePlan(5), Options{Verbose: true}},
 	} {
@@ -84,4 +85,10 @@ func TestHostList(t *testing.T) {
 			t.Errorf("hostList(%s) = %s, want %s", tt.in, got, tt.want)
 		}
 	}
+}
+
+// withEdit is a plan that the admin's inventory is written for.
+func withEdit(v PlanView) PlanView {
+	v.Inventory = &FileEdit{File: "lab.yaml", Lines: []string{"+ {name: n1, address: 10.0.0.1}"}}
+	return v
 }

@@ -91,6 +91,7 @@ func (st style) summary(b *strings.Builder, s *story, d *event.SummaryData) {
 	}
 	add("changes", changesLine(s.changes))
 	add("time", phaseLine(s.phases, d.Phases))
+	add("inventory", d.Inventory)
 	add("kubeconfig", d.Kubeconfig)
 	add("log", d.Log)
 	for i, n := range d.Next {

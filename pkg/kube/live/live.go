@@ -2,6 +2,11 @@
 // for the planner. It reaches no Kubernetes library and does nothing.
 package live
 
+import (
+	"slices"
+	"strings"
+)
+
 // State is one observation of a cluster.
 type State struct {
 	// Version of the API server: "v1.37.2".
@@ -15,8 +20,13 @@ type Node struct {
 	Name string `json:"name"`
 	// Ready is the node's condition Ready; see the taints for pressure.
 	Ready bool `json:"ready"`
+	// Why it is not ready, in the kubelet's or the control plane's words.
+	Why string `json:"why,omitempty"`
+	// Address in the cluster, an IP.
+	Address string `json:"address,omitempty"`
 	// Kubelet is the version that the kubelet reports: "v1.37.2".
 	Kubelet       string            `json:"kubelet,omitempty"`
+	Runtime       string            `json:"runtime,omitempty"` // "containerd://2.4.2"
 	Unschedulable bool              `json:"unschedulable,omitempty"`
 	Labels        map[string]string `json:"labels,omitempty"`
 	Taints        []Taint           `json:"taints,omitempty"`
@@ -27,6 +37,22 @@ type Taint struct {
 	Key    string `json:"key"`
 	Value  string `json:"value,omitempty"`
 	Effect string `json:"effect"`
+}
+
+// Roles of a node, as its node-role.kubernetes.io labels tell, sorted. A node
+// without any is a worker.
+func (n Node) Roles() []string {
+	var out []string
+	for label := range n.Labels {
+		if role, ok := strings.CutPrefix(label, "node-role.kubernetes.io/"); ok && role != "" {
+			out = append(out, role)
+		}
+	}
+	if len(out) == 0 {
+		return []string{"worker"}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // Node finds a node by name.

@@ -1,0 +1,155 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"kforge.dev/kforge/e2e/lab/prove"
+	"kforge.dev/kforge/e2e/lab/site"
+	"kforge.dev/kforge/pkg/inventory"
+)
+
+// planesLab is a lab with an inventory of its own: n1 and on are control planes,
+// the others workers.
+type planesLab struct {
+	*site.Lab
+	*kforge
+}
+
+func planesUp(ctx context.Context, t *testing.T, hosts int) *planesLab {
+	t.Helper()
+	o := site.Options{Hosts: hosts, Log: testLog{t}}
+	lab, err := site.Up(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := site.Reset(ctx, o); err != nil {
+		t.Fatal(err)
+	}
+	l := &planesLab{lab, newKforge(t)}
+	l.inventory = filepath.Join(t.TempDir(), "planes.yaml")
+	return l
+}
+
+// down takes the hosts away: tests that come after want three.
+func (l *planesLab) down(ctx context.Context, t *testing.T) {
+	t.Helper()
+	if err := site.Down(ctx, site.Options{Log: testLog{t}}); err != nil {
+		t.Error(err)
+	}
+}
+
+// write writes the inventory with some hosts, "n1=control-plane".
+func (l *planesLab) write(t *testing.T, hosts ...string) {
+	t.Helper()
+	var b strings.Builder
+	fmt.Fprintf(&b, `apiVersion: kforge.dev/v1alpha1
+kind: Cluster
+metadata: {name: planes}
+spec:
+  ssh: {user: root, identityFiles: [%q], knownHosts: %q, hostKeys: strict}
+  artifacts: {mirror: %q}
+  timeouts: {connect: 5s}
+  defaults: {cgroupV1: allow}
+  hosts:
+`, l.KeyFile(), l.KnownHostsFile(), l.Mirror)
+	for _, h := range hosts {
+		name, roles, _ := strings.Cut(h, "=")
+		for _, have := range l.Hosts {
+			if have.Name == name {
+				fmt.Fprintf(&b, "    - {name: %s, address: %s, roles: [%s]}\n", name, have.Address, roles)
+			}
+		}
+	}
+	if err := os.WriteFile(l.inventory, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// healthy wants all nodes Ready, all pods running, and traffic between all nodes.
+func (l *planesLab) healthy(ctx context.Context, t *testing.T, hosts int) {
+	t.Helper()
+	nodesReady(ctx, t, l.Hosts[0], hosts)
+	kubectl(ctx, t, l.Hosts[0], "wait", "pods", "--all", "--all-namespaces", "--for=condition=Ready", "--timeout=2m")
+	if err := prove.Traffic(ctx, l.Hosts[:hosts], l.Registry, testLog{t}); err != nil {
+		t.Error(err)
+	}
+}
+
+// unchanged wants an apply that finds nothing to do.
+func (l *planesLab) unchanged(ctx context.Context, t *testing.T) {
+	t.Helper()
+	if s := l.apply(ctx, t); s.Changed != 0 || s.Mutating != 0 {
+		t.Errorf("another apply: %d changes, %d mutating requests", s.Changed, s.Mutating)
+	}
+}
+
+// TestControlPlanes makes a cluster of three control planes and two workers of
+// nothing, and takes one of them away.
+func TestControlPlanes(t *testing.T) {
+	ctx := t.Context()
+	l := planesUp(ctx, t, 5)
+	defer l.down(context.WithoutCancel(ctx), t)
+	l.write(t, "n1=control-plane", "n2=control-plane", "n3=control-plane", "n4=worker", "n5=worker")
+
+	step(t, "one apply makes three control planes and two workers", func(t *testing.T) {
+		began := time.Now()
+		l.apply(ctx, t)
+		t.Logf("five nodes after %s", time.Since(began).Round(time.Second))
+		l.healthy(ctx, t, 5)
+		l.unchanged(ctx, t)
+	})
+
+	step(t, "a control plane loses its power, and clients of the API hardly notice", func(t *testing.T) {
+		p := startProbe(ctx, t, l.Hosts[3], inventory.LocalEndpoint)
+		if err := l.Hosts[0].Kill(ctx); err != nil {
+			t.Fatal(err)
+		}
+		out, err := l.Hosts[4].Exec(ctx, "sh", "-ec", `
+			kubectl --kubeconfig /etc/kubernetes/kubelet.conf get nodes
+			for i in 1 2 3 4 5 6 7 8 9 10; do kubectl --kubeconfig /etc/kubernetes/kubelet.conf get --raw /readyz; sleep 0.5; done`)
+		if err != nil {
+			t.Errorf("kubectl through the endpoint: %v", err)
+		}
+		t.Log(out)
+		p.report(t, "the loss of a control plane")
+		if p.lost() > time.Second {
+			t.Errorf("requests failed for %s in all, want at most 1 s", p.lost())
+		}
+		if err := l.Hosts[0].Start(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Hosts[0].WaitSSH(ctx, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		l.apply(ctx, t)
+		l.unchanged(ctx, t)
+	})
+}
+
+// TestOneBecomesThree makes three control planes of one, by editing the inventory.
+func TestOneBecomesThree(t *testing.T) {
+	ctx := t.Context()
+	l := planesUp(ctx, t, 4)
+	defer l.down(context.WithoutCancel(ctx), t)
+	l.write(t, "n1=control-plane", "n4=worker")
+	l.apply(ctx, t)
+	l.write(t, "n1=control-plane", "n2=control-plane", "n3=control-plane", "n4=worker")
+	l.apply(ctx, t)
+	l.healthy(ctx, t, 4)
+	out, err := l.Hosts[3].Exec(ctx, "cat", "/etc/kubernetes/kubelet.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out, "server: https://"+inventory.LocalEndpoint) {
+		t.Errorf("the worker's kubelet asks elsewhere:\n%s", out)
+	}
+	l.unchanged(ctx, t)
+}

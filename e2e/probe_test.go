@@ -1,0 +1,130 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"kforge.dev/kforge/e2e/lab/host"
+)
+
+const (
+	probeEvery = 20 * time.Millisecond
+	// probePatience with one request: a client that waits longer has noticed.
+	probePatience = time.Second
+)
+
+// probe asks the API at an endpoint of a host, on a new connection each time, and
+// counts. It sees what a client on that host sees.
+type probe struct {
+	asked, failed atomic.Int64
+	mu            sync.Mutex
+	errors        map[string]int
+	stop          func()
+}
+
+// startProbe asks host's own endpoint until it is stopped. It fails the test if
+// the first request does.
+func startProbe(ctx context.Context, t *testing.T, h *host.Host, endpoint string) *probe {
+	t.Helper()
+	door, err := h.Dial(ctx, "root")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &probe{errors: map[string]int{}}
+	if err := p.ask(ctx, door, endpoint); err != nil {
+		t.Fatalf("asking %s on %s: %v", endpoint, h.Name, err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		ticker := time.NewTicker(probeEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			}
+			wg.Go(func() {
+				err := p.ask(ctx, door, endpoint)
+				if ctx.Err() != nil {
+					return
+				}
+				p.asked.Add(1)
+				if err != nil {
+					p.failed.Add(1)
+					p.mu.Lock()
+					p.errors[err.Error()]++
+					p.mu.Unlock()
+				}
+			})
+		}
+	})
+	var once sync.Once
+	p.stop = func() {
+		once.Do(func() {
+			cancel()
+			door.Close()
+			wg.Wait()
+		})
+	}
+	t.Cleanup(p.stop)
+	return p
+}
+
+// ask makes one request: a new connection, TLS, /readyz.
+func (p *probe) ask(ctx context.Context, door *ssh.Client, endpoint string) error {
+	ctx, cancel := context.WithTimeout(ctx, probePatience)
+	defer cancel()
+	raw, err := door.DialContext(ctx, "tcp", endpoint)
+	if err != nil {
+		return fmt.Errorf("dial: %w", err)
+	}
+	defer context.AfterFunc(ctx, func() { raw.Close() })()
+	defer raw.Close()
+	// Whether a server answers is asked here, not whether it is the right one.
+	conn := tls.Client(raw, &tls.Config{InsecureSkipVerify: true})
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return fmt.Errorf("handshake: %w", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+endpoint+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	if err := req.Write(conn); err != nil {
+		return fmt.Errorf("send: %w", err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
+	if err != nil {
+		return fmt.Errorf("read: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d", resp.StatusCode)
+	}
+	return nil
+}
+
+// lost is how long requests failed, in all.
+func (p *probe) lost() time.Duration { return time.Duration(p.failed.Load()) * probeEvery }
+
+// report stops the probe and prints what it counted.
+func (p *probe) report(t *testing.T, during string) {
+	t.Helper()
+	p.stop()
+	t.Logf("probe during %s: %d requests, each on a new connection; %d failed, %s in all", during, p.asked.Load(), p.failed.Load(), p.lost())
+	for err, n := range p.errors {
+		t.Logf("  %d times: %s", n, err)
+	}
+}

@@ -83,11 +83,12 @@ func (b *builder) waysIn(joining []*host) (*waysIn, error) {
 	if len(joining) == 0 {
 		return w, nil
 	}
-	var names []string
-	planes := false
+	var names, members []string
 	for _, h := range joining {
 		names = append(names, h.Name)
-		planes = planes || h.ControlPlane()
+		if h.ControlPlane() {
+			members = append(members, h.Name)
+		}
 		if b.live(h.Name) {
 			w.stale = append(w.stale, h.Name)
 		}
@@ -97,14 +98,14 @@ func (b *builder) waysIn(joining []*host) (*waysIn, error) {
 			&spec.KubeWork{ForgetNodes: w.stale}, apiStep)
 	}
 	token := &spec.JoinToken{
-		TTLSeconds: tokenSeconds, Description: "made by kforge to join " + strings.Join(names, ", "), CertificateKey: planes,
+		TTLSeconds: tokenSeconds, Description: "made by kforge to join " + strings.Join(names, ", "), CertificateKey: len(members) > 0,
 	}
 	if b.balance != nil { // a host that has not joined has no load balancer yet
 		token.Server = "https://" + net.JoinHostPort(b.control.ip, kubeadm.APIPort)
 	}
 	id := b.addCluster("join-token", PhaseJoin, "join token", &spec.KubeWork{JoinToken: token}, apiStep)
 	w.all = []string{id}
-	if !planes {
+	if len(members) == 0 {
 		return w, nil
 	}
 	command, err := kubeadm.UploadCerts(b.kubeadm(b.control))
@@ -118,6 +119,16 @@ func (b *builder) waysIn(joining []*host) (*waysIn, error) {
 		Work: &spec.HostWork{Resources: []spec.Resource{command}, Values: []string{spec.ValueCertificateKey}},
 	})
 	w.planes = []string{upload}
+	if b.in.Live != nil {
+		// A control plane that was made anew has left a member behind, which would
+		// be in the way of the new one.
+		const forget = "cluster/forget-members"
+		b.steps = append(b.steps, graph.Step{
+			ID: forget, Phase: PhaseControlPlane, Class: ClassKube, Needs: []string{apiStep},
+			Title: "forget etcd members whose hosts have not joined: " + strings.Join(members, ", "), Work: &spec.EtcdWork{Remove: members},
+		})
+		w.planes = append(w.planes, forget)
+	}
 	if slices.ContainsFunc(b.steps, func(s graph.Step) bool { return s.ID == endpointStep }) {
 		w.planes = append(w.planes, endpointStep) // kubeadm reads it from the cluster
 	}

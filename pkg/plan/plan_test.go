@@ -228,6 +228,10 @@ func check(t *testing.T, p *plan.Plan) {
 			}
 		case *spec.KubeWork:
 			values = values || w.JoinToken != nil
+		case *spec.EtcdWork:
+			if len(w.Remove) == 0 {
+				t.Errorf("%s does nothing", s.ID)
+			}
 		default:
 			t.Errorf("%s has work of type %T", s.ID, s.Work)
 		}
@@ -260,6 +264,8 @@ func transcript(p *plan.Plan) string {
 			}
 		case *spec.KubeWork:
 			kube(&b, w)
+		case *spec.EtcdWork:
+			fmt.Fprintf(&b, "    remove members %s\n", strings.Join(w.Remove, " "))
 		}
 	}
 	for _, n := range p.Notes {

@@ -82,6 +82,11 @@ func JoinConfig(in Input) ([]byte, error) {
 				LocalAPIEndpoint: kubeadm.APIEndpoint{AdvertiseAddress: in.NodeIP, BindPort: in.bindPort()},
 				CertificateKey:   key,
 			}
+			if in.Cluster.EndpointMode == inventory.EndpointLocal {
+				// It asks the API through the endpoint before the kubelet starts, and
+				// with it the load balancer. That etcd is healthy is seen to before.
+				join.SkipPhases = []string{"check-etcd"}
+			}
 		}
 		return documents(join)
 	}

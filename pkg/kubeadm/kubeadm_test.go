@@ -80,6 +80,26 @@ func TestSurprises(t *testing.T) {
 	nodetest.Golden(t, "join-surprises.yaml", join)
 }
 
+// A control plane that joins a cluster whose nodes have their own load balancers.
+func TestControlPlaneJoins(t *testing.T) {
+	t.Parallel()
+	in := input(t, "v1.37.2", 1, func(in *kubeadm.Input) {
+		in.Cluster = nodetest.HighlyAvailable("v1.37.2")
+		in.Host = in.Cluster.Hosts[1]
+		in.APIServer = in.Cluster.Endpoint
+	})
+	join, err := kubeadm.JoinConfig(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodetest.Golden(t, "join-control-plane.yaml", join)
+	upload, err := kubeadm.UploadConfig(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodetest.Golden(t, "upload-certs.yaml", upload)
+}
+
 func TestTaints(t *testing.T) {
 	t.Parallel()
 	gpu := []inventory.Taint{{Key: "gpu", Effect: "NoExecute"}}

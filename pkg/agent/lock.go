@@ -46,6 +46,10 @@ func waitLock(ctx context.Context, root string, l wire.Lock) (*os.File, error) {
 			patience = endingPatience
 		}
 		if time.Since(begin) > patience {
+			if held.known && l.Run != "" && held.by.Run == l.Run {
+				return nil, diag.New(diag.Transport, "lock host", "an earlier agent of this run still holds the lock, and does not end").
+					WithHint("look on the host for a disk or a program that hangs: `ps -eo pid,stat,wchan,args`, `dmesg`")
+			}
 			return nil, held.explain()
 		}
 		select {

@@ -11,14 +11,14 @@ import (
 
 	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/facts"
-	"kforge.dev/kforge/pkg/spec"
 	"kforge.dev/kforge/pkg/wire"
 )
 
 // client speaks the wire protocol with one running agent. Requests may run side
 // by side; one goroutine reads.
 type client struct {
-	w *wire.Writer
+	w   *wire.Writer
+	end func() // ends the stream for good: no write blocks any more
 
 	mu      sync.Mutex
 	next    uint64
@@ -36,8 +36,8 @@ type frame struct {
 	raw []byte
 }
 
-func newClient(w *wire.Writer, r *wire.Reader) *client {
-	c := &client{w: w, waiting: map[uint64]chan frame{}, ended: make(chan struct{}), quiet: make(chan struct{})}
+func newClient(w *wire.Writer, r *wire.Reader, end func()) *client {
+	c := &client{w: w, end: end, waiting: map[uint64]chan frame{}, ended: make(chan struct{}), quiet: make(chan struct{})}
 	go c.read(r)
 	c.pings.Go(c.ping)
 	return c
@@ -158,13 +158,8 @@ func (c *client) call(ctx context.Context, h wire.Header, body io.Reader, onEven
 	if h.Type.Mutating() && h.Type != wire.TLock { // the lock changes nothing that outlives the agent
 		c.mutating.Add(1)
 	}
-	if err := c.w.Write(h, nil); err != nil {
-		return nil, c.sendError(err)
-	}
-	if body != nil {
-		if err := c.send(ctx, id, body); err != nil {
-			return nil, err
-		}
+	if err := c.write(ctx, h, body); err != nil {
+		return nil, err
 	}
 	done := ctx.Done()
 	var grace <-chan time.Time
@@ -176,7 +171,11 @@ func (c *client) call(ctx context.Context, h wire.Header, body io.Reader, onEven
 			}
 			switch {
 			case f.Type == wire.TReply && f.Reply != nil:
-				if f.Reply.Error != nil {
+				switch {
+				case f.Reply.Error == nil:
+				case ctx.Err() != nil && f.Reply.Error.Kind == diag.Canceled:
+					return f.Reply, context.Cause(ctx) // who cancelled knows why
+				default:
 					return f.Reply, f.Reply.Error
 				}
 				return f.Reply, nil
@@ -189,8 +188,8 @@ func (c *client) call(ctx context.Context, h wire.Header, body io.Reader, onEven
 			}
 		case <-done:
 			done = nil
-			if err := c.w.Write(wire.Header{ID: id, Type: wire.TCancel}, nil); err != nil {
-				return nil, ctx.Err()
+			if err := c.write(ctx, wire.Header{ID: id, Type: wire.TCancel}, nil); err != nil {
+				return nil, context.Cause(ctx)
 			}
 			t := time.NewTimer(cancelGrace)
 			defer t.Stop()
@@ -204,6 +203,34 @@ func (c *client) call(ctx context.Context, h wire.Header, body io.Reader, onEven
 // cancelGrace is how long a host may take to stop a cancelled request: the
 // agent gives children 5 s after SIGTERM before it kills them.
 const cancelGrace = 7 * time.Second
+
+// write sends a request and its body. A host that takes nothing any more keeps
+// a write waiting, and every other request behind it: when that lasts beyond
+// ctx, the stream is ended.
+func (c *client) write(ctx context.Context, h wire.Header, body io.Reader) error {
+	written := make(chan struct{})
+	defer close(written)
+	stop := context.AfterFunc(ctx, func() {
+		t := time.NewTimer(cancelGrace)
+		defer t.Stop()
+		select {
+		case <-t.C:
+			c.end()
+		case <-written:
+		}
+	})
+	defer stop()
+	err := c.w.Write(h, nil)
+	if err != nil {
+		err = c.sendError(err)
+	} else if body != nil {
+		err = c.send(ctx, h.ID, body)
+	}
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
 
 func (c *client) send(ctx context.Context, id uint64, body io.Reader) error {
 	buf := make([]byte, wire.ChunkSize)
@@ -260,12 +287,4 @@ func (c *client) facts(ctx context.Context) (*facts.Host, error) {
 	r.Facts.Time.OffsetSeconds = r.Facts.Time.Unix - float64(middle.UnixNano())/1e9
 	r.Facts.Time.RoundTripSeconds = max(0, trip.Seconds()-r.Facts.Time.TookSeconds)
 	return r.Facts, nil
-}
-
-func (c *client) plan(ctx context.Context, resources []spec.Resource) ([]spec.Change, error) {
-	r, err := c.call(ctx, wire.Header{Type: wire.TPlan, Plan: &wire.Plan{Resources: resources}}, nil, nil)
-	if err != nil {
-		return nil, err
-	}
-	return r.Changes, nil
 }

@@ -42,14 +42,17 @@ type Options struct {
 	// AnyUser accepts agents that are not root: for hosts that are temporary
 	// folders.
 	AnyUser bool
-	// StartTimeout for connecting and starting the agent, before scaling.
+	// StartTimeout for connecting and starting the agent.
 	StartTimeout time.Duration
+	// Slow multiplies the time that the host has for each request; 0 is 1.
+	Slow float64
 }
 
 // Host is a machine with a running agent.
 type Host struct {
 	Name string
 
+	slow    float64
 	conn    *ssh.Conn
 	session *ssh.Session
 	client  *client
@@ -75,7 +78,7 @@ func Connect(ctx context.Context, o Options, target ssh.Target) (*Host, error) {
 	if err != nil {
 		return nil, diag.From(err).On(target.Name)
 	}
-	h := &Host{Name: target.Name, conn: conn}
+	h := &Host{Name: target.Name, slow: o.Slow, conn: conn}
 	if err := h.start(ctx, o); err != nil {
 		conn.Close()
 		return nil, diag.From(err).On(target.Name)
@@ -213,7 +216,7 @@ func (h *Host) launch(ctx context.Context, o Options, agents []agentbin.Agent, p
 		return diag.Wrap(diag.Transport, "start agent", err)
 	}
 	h.session, h.stderr = s, stderr
-	h.client = newClient(w, r)
+	h.client = newClient(w, r, func() { s.Close() })
 	h.over = make(chan struct{})
 	go func() { // end waits for it
 		defer close(h.over)
@@ -233,20 +236,32 @@ func known(agents []agentbin.Agent, digest string) bool {
 
 // Facts collects the host's facts, with its clock's offset.
 func (h *Host) Facts(ctx context.Context) (*facts.Host, error) {
-	f, err := h.client.facts(ctx)
+	p := patient(ctx, "read facts", stretch(askSilence, h.slow))
+	defer p.stop()
+	f, err := h.client.facts(p)
 	return f, h.wrap(err)
 }
 
 // Plan gives the changes that applying the resources would make.
 func (h *Host) Plan(ctx context.Context, resources []spec.Resource) ([]spec.Change, error) {
-	c, err := h.client.plan(ctx, resources)
-	return c, h.wrap(err)
+	r, err := h.ask(ctx, "observe the host", planSilence, wire.Header{Type: wire.TPlan, Plan: &wire.Plan{Resources: resources}})
+	if err != nil {
+		return nil, err
+	}
+	return r.Changes, nil
 }
 
 // Apply brings the resources to what they should be and gives the changes made,
 // also when it fails.
 func (h *Host) Apply(ctx context.Context, a wire.Apply, onEvent func(wire.Event)) ([]spec.Change, error) {
-	r, err := h.client.call(ctx, wire.Header{Type: wire.TApply, Apply: &a}, nil, onEvent)
+	p := patient(ctx, "apply", applySilence(a.Resources, h.slow))
+	defer p.stop()
+	r, err := h.client.call(p, wire.Header{Type: wire.TApply, Apply: &a}, nil, func(e wire.Event) {
+		p.heard()
+		if onEvent != nil {
+			onEvent(e)
+		}
+	})
 	if r == nil {
 		return nil, h.wrap(err)
 	}
@@ -255,9 +270,9 @@ func (h *Host) Apply(ctx context.Context, a wire.Apply, onEvent func(wire.Event)
 
 // Missing gives those of the digests that the host does not have in its store.
 func (h *Host) Missing(ctx context.Context, digests []string) ([]string, error) {
-	r, err := h.client.call(ctx, wire.Header{Type: wire.THas, Has: &wire.Has{Digests: digests}}, nil, nil)
+	r, err := h.ask(ctx, "look for what is to be sent", askSilence, wire.Header{Type: wire.THas, Has: &wire.Has{Digests: digests}})
 	if err != nil {
-		return nil, h.wrap(err)
+		return nil, err
 	}
 	return r.Missing, nil
 }
@@ -265,8 +280,18 @@ func (h *Host) Missing(ctx context.Context, digests []string) ([]string, error) 
 // Put sends a blob into the host's store, which checks its digest. onSent is
 // told of the bytes sent so far.
 func (h *Host) Put(ctx context.Context, b spec.Blob, content io.Reader, onSent func(done int64)) error {
-	_, err := h.client.call(ctx, wire.Header{Type: wire.TPut, Put: &wire.Put{Digest: b.Digest, Size: b.Size, Name: b.Name}},
-		&counting{r: io.LimitReader(content, b.Size), tell: onSent}, nil)
+	p := patient(ctx, "send "+b.Name, stretch(sendSilence, h.slow))
+	defer p.stop()
+	_, err := h.client.call(p, wire.Header{Type: wire.TPut, Put: &wire.Put{Digest: b.Digest, Size: b.Size, Name: b.Name}},
+		&counting{r: io.LimitReader(content, b.Size), tell: func(done int64) {
+			p.heard()
+			if onSent != nil {
+				onSent(done)
+			}
+		}}, nil)
+	if diag.KindOf(err) == diag.Timeout {
+		return h.wrap(err) // it tells what was sent
+	}
 	if err != nil {
 		return h.wrap(&diag.Error{Op: "send " + b.Name, Err: err})
 	}
@@ -275,9 +300,9 @@ func (h *Host) Put(ctx context.Context, b spec.Blob, content io.Reader, onSent f
 
 // Read gives a file of the host, at most max bytes.
 func (h *Host) Read(ctx context.Context, file string, max int64) ([]byte, error) {
-	r, err := h.client.call(ctx, wire.Header{Type: wire.TRead, Read: &wire.Read{Path: file, Max: max}}, nil, nil)
+	r, err := h.ask(ctx, "read "+file, askSilence, wire.Header{Type: wire.TRead, Read: &wire.Read{Path: file, Max: max}})
 	if err != nil {
-		return nil, h.wrap(err)
+		return nil, err
 	}
 	return r.Content, nil
 }

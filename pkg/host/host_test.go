@@ -242,7 +242,12 @@ func TestSecondOperatorLearnsWhoHoldsTheHost(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
 	first := m.connect(t, m.options(t, wire.ReadWrite))
-	_, err := host.Connect(t.Context(), m.options(t, wire.ReadWrite), m.target())
+	again := m.options(t, wire.ReadWrite)
+	if _, err := host.Connect(t.Context(), again, m.target()); diag.KindOf(err) != diag.Transport || !strings.Contains(err.Error(), "an earlier agent of this run still holds the lock") {
+		t.Errorf("second Connect of the same run = %v, want kind transport: it may end yet", err)
+	}
+	again.Lock.Run = "r2"
+	_, err := host.Connect(t.Context(), again, m.target())
 	if diag.KindOf(err) != diag.Locked || !strings.Contains(err.Error(), "ada") || !strings.Contains(err.Error(), "desk") {
 		t.Errorf("second Connect = %v, want kind locked naming ada and desk", err)
 	}

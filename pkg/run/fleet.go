@@ -97,15 +97,13 @@ func (f *fleet) meet(ctx context.Context, h inventory.ResolvedHost) (*facts.Host
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, scaled(time.Minute, h))
-	defer cancel()
 	return conn.Facts(ctx)
 }
 
 func (f *fleet) dial(ctx context.Context, h inventory.ResolvedHost) (*host.Host, error) {
 	o := f.options
 	// Dialling has its own deadline; the rest is an upload of a few megabytes.
-	o.StartTimeout = scaled(f.cluster.Connect+time.Minute, h)
+	o.StartTimeout, o.Slow = scaled(f.cluster.Connect+time.Minute, h), h.TimeoutScale
 	conn, err := host.Connect(ctx, o, ssh.Target{Name: h.Name, Address: h.Address, User: h.User, Port: h.Port, HostKey: h.HostKey, ConnectTimeout: scaled(f.cluster.Connect, h)})
 	if err != nil {
 		return nil, err

@@ -34,7 +34,10 @@ type Faults struct {
 	KillAtProgram, KillAtRequest int
 	// KillAfter kills the agent once so many bytes have reached it, whatever it
 	// is about; 0 is never.
-	KillAfter  int64
+	KillAfter int64
+	// StopAfter stops the agent's process (SIGSTOP) once so many bytes have
+	// reached it: it holds on to all it has and says no more. 0 is never.
+	StopAfter  int64
 	Once       bool          // one agent is killed; the next ones live
 	ClockAhead time.Duration // may be negative
 }
@@ -45,7 +48,7 @@ func (f Faults) ssh(latency time.Duration) sshtest.Faults {
 }
 
 // FaultHelp names the faults that [Faults.With] knows.
-const FaultHelp = "faults: refuse, hang, full, cut:BYTES, exit:PROGRAM:CODE, slow:DURATION, kill:NTH-PROGRAM, kill-after:BYTES, ahead:DURATION"
+const FaultHelp = "faults: refuse, hang, full, cut:BYTES, exit:PROGRAM:CODE, slow:DURATION, kill:NTH-PROGRAM, kill-after:BYTES, stop-after:BYTES, ahead:DURATION"
 
 // With adds a fault that a person wrote.
 func (f Faults) With(text string) (Faults, error) {
@@ -68,6 +71,8 @@ func (f Faults) With(text string) (Faults, error) {
 		f.KillAtProgram, err = strconv.Atoi(value)
 	case "kill-after":
 		f.KillAfter, err = strconv.ParseInt(value, 10, 64)
+	case "stop-after":
+		f.StopAfter, err = strconv.ParseInt(value, 10, 64)
 	case "exit":
 		program, code, _ := strings.Cut(value, ":")
 		var n int

@@ -9,9 +9,11 @@ package fleet
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/bits"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -31,7 +33,8 @@ type Options struct {
 	// Connect is timeouts.connect of the inventory; 0 means 30 s, for all hosts
 	// share this machine.
 	Connect time.Duration
-	// TimeoutScale of hosts, by name; 1 for the others.
+	// TimeoutScale of hosts, by name, which they have from their class; 1 for
+	// the others.
 	TimeoutScale map[string]float64
 	// Mirror is shared with other fleets; nil starts one for this fleet alone.
 	Mirror *Mirror
@@ -122,18 +125,18 @@ spec:
   artifacts: {mirror: %q}
   timeouts: {connect: %s, ready: 30s}
   network: {podCIDR: 10.128.0.0/%d}
-  hosts:
-`, o.Mirror.URL, o.Connect, podBits(o.Hosts))
+%s  hosts:
+`, o.Mirror.URL, o.Connect, podBits(o.Hosts), classes(o))
 	for i, m := range f.Machines {
 		role := "worker"
 		if i < max(1, o.ControlPlanes) {
 			role = "control-plane"
 		}
-		scale := o.TimeoutScale[m.Name]
-		if scale == 0 {
-			scale = 1
+		class := ""
+		if o.TimeoutScale[m.Name] != 0 {
+			class = ", class: class-of-" + m.Name
 		}
-		fmt.Fprintf(&inv, "    - {name: %s, address: 127.0.0.1, port: %d, nodeIP: %s, roles: [%s], timeoutScale: %g}\n", m.Name, m.port, m.ip, role, scale)
+		fmt.Fprintf(&inv, "    - {name: %s, address: 127.0.0.1, port: %d, nodeIP: %s, roles: [%s]%s}\n", m.Name, m.port, m.ip, role, class)
 		fmt.Fprintf(&known, "[127.0.0.1]:%d %s\n", m.port, m.hostKey.Public)
 	}
 	for file, content := range map[string]string{"key": string(private), "known_hosts": known.String(), "inventory.yaml": inv.String()} {
@@ -142,6 +145,18 @@ spec:
 		}
 	}
 	return nil
+}
+
+// classes are those of hosts that are slow, or in haste.
+func classes(o Options) string {
+	if len(o.TimeoutScale) == 0 {
+		return ""
+	}
+	text := "  classes:\n"
+	for _, name := range slices.Sorted(maps.Keys(o.TimeoutScale)) {
+		text += fmt.Sprintf("    class-of-%s: {timeoutScale: %g}\n", name, o.TimeoutScale[name])
+	}
+	return text
 }
 
 // Machine gives a host by name, nil when there is none.

@@ -58,7 +58,7 @@ func (m *Machine) exec(ctx context.Context, cmd string, stdin io.Reader, stdout,
 	// for its exit status. The copy ends with the session.
 	in, feed := io.Pipe()
 	m.copies.Go(func() {
-		_, err := io.Copy(feed, &fed{m, stdin, kill})
+		_, err := io.Copy(feed, &fed{m, stdin, kill, nil})
 		feed.CloseWithError(err)
 	})
 	defer in.Close()

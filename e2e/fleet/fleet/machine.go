@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -44,6 +45,7 @@ type Machine struct {
 	programs int   // run by agents since Break
 	frames   int   // requests since Break
 	fed      int64 // bytes that agents were given since Break
+	stopped  []*os.Process
 }
 
 func newMachine(root string, i int, o Options, api *API, key *sshtest.Key) (*Machine, error) {
@@ -92,6 +94,7 @@ func (m *Machine) Break(f Faults) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.faults, m.programs, m.frames, m.fed = f, 0, 0, 0
+	m.resume()
 	switch {
 	case f.Refuse && m.server != nil:
 		server := m.server
@@ -204,6 +207,7 @@ func (m *Machine) close() {
 	m.mu.Lock()
 	server := m.server
 	m.server = nil
+	m.resume()
 	m.mu.Unlock()
 	if server != nil {
 		server.Close()

@@ -59,7 +59,7 @@ func (m *Machine) process(ctx context.Context, c processConfig, stdin io.Reader,
 	stop := context.AfterFunc(ctx, func() { in.Close() })
 	defer stop()
 	m.copies.Go(func() {
-		_, _ = io.Copy(in, &fed{m, stdin, kill}) // either side may go first
+		_, _ = io.Copy(in, &fed{m, stdin, kill, cmd.Process}) // either side may go first
 		in.Close()
 	})
 	server := rpc.NewServer()
@@ -107,6 +107,7 @@ type fed struct {
 	m    *Machine
 	r    io.Reader
 	kill context.CancelCauseFunc
+	own  *os.Process // of the agent; nil when it is in this process
 }
 
 func (f *fed) Read(p []byte) (int, error) {
@@ -115,9 +116,22 @@ func (f *fed) Read(p []byte) (int, error) {
 	before := f.m.fed
 	f.m.fed += int64(n)
 	at, once := f.m.faults.KillAfter, f.m.faults.Once
+	if stop := f.m.faults.StopAfter; stop > 0 && f.own != nil && f.m.fed >= stop {
+		if f.own.Signal(syscall.SIGSTOP) == nil {
+			f.m.stopped = append(f.m.stopped, f.own)
+		}
+	}
 	f.m.mu.Unlock()
 	if at > 0 && before+int64(n) >= at && (before < at || !once) {
 		f.kill(errKilled)
 	}
 	return n, err
+}
+
+// resume lets agents go on that were stopped. m.mu is held.
+func (m *Machine) resume() {
+	for _, p := range m.stopped {
+		_ = p.Signal(syscall.SIGCONT) // it may have been killed
+	}
+	m.stopped = nil
 }

@@ -68,6 +68,9 @@ type OS struct {
 	Name      string   `json:"name"`    // Debian GNU/Linux 12 (bookworm)
 	Systemd   int      `json:"systemd"` // version, 0 when systemd is not PID 1
 	Container string   `json:"container,omitempty"`
+	// PackageManager installs software: apt-get, dnf, yum or zypper; "" when
+	// none of these is there.
+	PackageManager string `json:"packageManager,omitempty"`
 }
 
 // Kernel is the running kernel and what it lets us do.

@@ -63,7 +63,7 @@ func resolved(r facts.Resolver) bool {
 // Services gives time and name service of a host, as far as the inventory asks
 // for them and they can be set; the error says what cannot.
 func Services(in Input) ([]spec.Resource, error) {
-	out, err := Clock(in.Host.TimeServers, in.Facts.Time, in.Host.TimeoutScale)
+	out, err := Clock(in.Host.TimeServers, in.Facts, in.Host.TimeoutScale)
 	if !in.Cluster.ManageHostDNS {
 		return out, err
 	}

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/facts"
 	"kforge.dev/kforge/pkg/node"
@@ -40,27 +42,49 @@ func TestClock(t *testing.T) {
 		name, golden string
 		servers      []string
 		host         facts.Time
+		packages     string
 		says, hint   string
 	}{
-		{name: "not asked for", host: facts.Time{}},
+		{name: "not asked for", host: facts.Time{}, packages: "apt-get"},
 		{name: "chrony's sources", golden: "clock-chrony-sources.txt", servers: servers,
 			host: facts.Time{Daemon: "chrony", Unit: "chrony.service", DropIn: "/etc/chrony/sources.d/kforge.sources"}},
 		{name: "chrony's settings", golden: "clock-chrony-conf.txt", servers: servers,
 			host: facts.Time{Daemon: "chrony", Unit: "chronyd.service", DropIn: "/etc/chrony.d/kforge.conf"}},
 		{name: "timesyncd", golden: "clock-timesyncd.txt", servers: servers,
 			host: facts.Time{Daemon: "systemd-timesyncd", Unit: "systemd-timesyncd.service", DropIn: "/etc/systemd/timesyncd.conf.d/10-kforge.conf"}},
+		{name: "ntpsec", golden: "clock-ntpsec.txt", servers: servers,
+			host: facts.Time{Daemon: "ntpsec", Unit: "ntpsec.service", DropIn: "/etc/ntpsec/ntp.d/kforge.conf"}},
+		{name: "to be installed", golden: "clock-install.txt", servers: servers, packages: "apt-get"},
 		{name: "no folder", servers: servers, host: facts.Time{Daemon: "chrony", Unit: "chronyd.service", Configured: servers[:1]},
 			says: "chrony reads no folder", hint: "server ntp.example.com iburst; server 10.0.0.54 iburst"},
 		{name: "no folder, and in place", servers: servers,
 			host: facts.Time{Daemon: "ntpsec", Unit: "ntpsec.service", Configured: []string{"10.0.0.54", "ntp.example.com", "other"}}},
-		{name: "no daemon", servers: servers, says: "no time daemon", hint: "install one"},
+		{name: "no daemon", servers: servers, packages: "dnf", says: "no time daemon", hint: "install one"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got, err := node.Clock(tt.servers, tt.host, 2)
+			got, err := node.Clock(tt.servers, &facts.Host{Time: tt.host, OS: facts.OS{PackageManager: tt.packages}}, 2)
 			judge(t, tt.golden, got, err, tt.says, tt.hint)
 		})
+	}
+}
+
+func TestChronyIsInstalledByApt(t *testing.T) {
+	t.Parallel()
+	got, err := node.Clock([]string{"ntp.lan"}, &facts.Host{OS: facts.OS{PackageManager: "apt-get"}}, 2)
+	if err != nil || len(got) != 4 || got[0].Command == nil || got[1].Command == nil {
+		t.Fatalf("Clock = %v, %v", got, err)
+	}
+	want := spec.Command{
+		Argv: []string{"apt-get", "-q", "-y", "install", "--no-install-recommends", "chrony"}, Env: []string{"DEBIAN_FRONTEND=noninteractive"},
+		Unless: []string{"/usr/sbin/chronyd"}, Recover: []string{"dpkg", "--configure", "-a"}, TimeoutSeconds: 1200, Hint: got[1].Command.Hint,
+	}
+	if d := cmp.Diff(want, *got[1].Command); d != "" || !strings.Contains(want.Hint, "in reach") {
+		t.Errorf("install (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff([]string{"apt-get", "-q", "-y", "update"}, got[0].Command.Argv); d != "" {
+		t.Errorf("update (-want +got):\n%s", d)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 
 // timeServers tells where the inventory's time servers cannot be set.
 func timeServers(_ Input, h inventory.ResolvedHost, f *facts.Host) []Finding {
-	_, err := node.Clock(h.TimeServers, f.Time, h.TimeoutScale)
+	_, err := node.Clock(h.TimeServers, f, h.TimeoutScale)
 	return cannot(err)
 }
 

@@ -118,6 +118,44 @@ func TestOurContainerdIsNotForeign(t *testing.T) {
 	}
 }
 
+// What keeps the clock, and where time servers of ours would go.
+func TestTimeDaemons(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		files map[string]string
+		want  facts.Time
+	}{
+		"none": {nil, facts.Time{}},
+		"chrony": {map[string]string{
+			"/usr/lib/systemd/system/chrony.service": "", "/run/chrony/chronyd.pid": "1\n",
+			"/etc/chrony/chrony.conf": "pool 2.debian.pool.ntp.org iburst\nsourcedir /etc/chrony/sources.d\n",
+		}, facts.Time{Daemon: "chrony", DaemonActive: true, Unit: "chrony.service", DropIn: "/etc/chrony/sources.d/kforge.sources", Configured: []string{"2.debian.pool.ntp.org"}}},
+		"timesyncd": {map[string]string{"/usr/lib/systemd/system/systemd-timesyncd.service": "", "/run/systemd/timesync/synchronized": ""},
+			facts.Time{Daemon: "systemd-timesyncd", DaemonActive: true, Unit: "systemd-timesyncd.service", DropIn: "/etc/systemd/timesyncd.conf.d/10-kforge.conf"}},
+		"ntpsec": {map[string]string{"/lib/systemd/system/ntpsec.service": "", "/run/ntpd.pid": "1\n", "/etc/ntpsec/ntp.conf": "server ntp.lan\n", "/etc/ntpsec/ntp.d/site.conf": "server 10.0.0.1 iburst\n"},
+			facts.Time{Daemon: "ntpsec", DaemonActive: true, Unit: "ntpsec.service", DropIn: "/etc/ntpsec/ntp.d/kforge.conf", Configured: []string{"ntp.lan", "10.0.0.1"}}},
+		"ntpsec, led by DHCP": {map[string]string{"/lib/systemd/system/ntpsec.service": "", "/etc/ntpsec/ntp.conf": "", "/run/ntpsec/ntp.conf.dhcp": ""},
+			facts.Time{Daemon: "ntpsec", Unit: "ntpsec.service"}},
+		"ntp": {map[string]string{"/lib/systemd/system/ntpd.service": "", "/etc/ntp.conf": "server ntp.lan\n"},
+			facts.Time{Daemon: "ntp", Unit: "ntpd.service", Configured: []string{"ntp.lan"}}},
+	} {
+		got := get(t, host(t, tt.files)).Time
+		got.Unix, got.TookSeconds, got.Sources = 0, 0, nil
+		if d := cmp.Diff(tt.want, got); d != "" {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
+	}
+}
+
+func TestPackageManager(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"apt-get", "dnf", "yum", "zypper"} {
+		if got := get(t, host(t, map[string]string{"/usr/bin/" + name: "ELF"})).OS.PackageManager; got != name {
+			t.Errorf("with %s: %q", name, got)
+		}
+	}
+}
+
 func TestNoHost(t *testing.T) {
 	t.Parallel()
 	if _, err := collect.Collect(t.Context(), t.TempDir()); diag.KindOf(err) != diag.Unsupported {

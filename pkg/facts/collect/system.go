@@ -27,6 +27,12 @@ func (h *host) os() facts.OS {
 		o.Systemd = h.systemdVersion()
 	}
 	o.Container = h.line("/run/systemd/container")
+	for _, name := range []string{"apt-get", "dnf", "yum", "zypper"} {
+		if h.find(name) != "" {
+			o.PackageManager = name
+			break
+		}
+	}
 	return o
 }
 

@@ -16,6 +16,12 @@ func (h *host) timeDropIn(daemon string) string {
 	switch daemon {
 	case "systemd-timesyncd":
 		return timesyncdDropIn
+	case "ntpsec":
+		// ntpd reads the folder beside the file that it is started with; where
+		// DHCP gave servers, that is one in /run.
+		if h.exists("/etc/ntpsec/ntp.conf") && !h.exists("/run/ntpsec/ntp.conf.dhcp") {
+			return "/etc/ntpsec/ntp.d/kforge.conf"
+		}
 	case "chrony":
 		for _, main := range []string{"/etc/chrony/chrony.conf", "/etc/chrony.conf"} {
 			if text := h.text(main); text != "" {

@@ -68,6 +68,15 @@ func kindOf(r spec.Resource) (kind, error) {
 	if r.Wiped != nil {
 		kinds, paths = append(kinds, wipedKind{r.Wiped}), append(paths, r.Wiped.Device)
 	}
+	if r.Move != nil {
+		kinds, paths = append(kinds, moveKind{r.Move}), append(paths, r.Move.From, r.Move.To)
+		if r.Move.Keep != "" {
+			paths = append(paths, r.Move.Keep)
+		}
+	}
+	if r.Ended != nil {
+		kinds, paths = append(kinds, endedKind{r.Ended}), append(paths, r.Ended.Paths...)
+	}
 	if len(kinds) != 1 {
 		return nil, diag.New(diag.Internal, "check resource", "%d kinds are set, want exactly one", len(kinds))
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +24,7 @@ type session struct {
 	bootID   string
 
 	will   map[string]bool // paths that earlier resources of a plan change
+	makes  []string        // paths that earlier commands of a plan make
 	loads  bool            // earlier resources of a plan load kernel modules
 	units  map[string]unitStatus
 	images map[string]string // name to digest, nil when not asked yet
@@ -91,6 +93,10 @@ func (s *session) predict(r spec.Resource, changes []spec.Change) {
 		s.will[filepath.Clean(r.File.Path)] = true
 	case r.Symlink != nil:
 		s.will[filepath.Clean(r.Symlink.Path)] = true
+	case r.Move != nil:
+		s.will[filepath.Clean(r.Move.From)], s.will[filepath.Clean(r.Move.To)] = true, true
+	case r.Command != nil:
+		s.makes = append(s.makes, r.Command.Unless...)
 	case r.Sysctl != nil:
 		s.will[filepath.Clean(r.Sysctl.Path)] = true
 	case r.Modules != nil:
@@ -109,6 +115,12 @@ func (s *session) predict(r spec.Resource, changes []spec.Change) {
 			}
 		}
 	}
+}
+
+// willMake reports whether an earlier command of this plan is run because path,
+// or what is below it, is not there.
+func (s *session) willMake(path string) bool {
+	return slices.ContainsFunc(s.makes, func(p string) bool { return p == path || strings.HasPrefix(p, path+"/") })
 }
 
 // willChange reports whether an earlier resource of this plan changes path, or

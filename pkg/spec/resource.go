@@ -36,6 +36,8 @@ type Resource struct {
 	NoLinks    *NoLinks    `json:"noLinks,omitempty"`
 	NoFilter   *NoFilter   `json:"noFilter,omitempty"`
 	Wiped      *Wiped      `json:"wiped,omitempty"`
+	Move       *Move       `json:"move,omitempty"`
+	Ended      *Ended      `json:"ended,omitempty"`
 }
 
 // Blob is content that travels apart from its resource, by digest.

@@ -74,15 +74,16 @@ type Defragmented struct {
 // defragTime bounds one member's defragmentation: it copies the whole database.
 const defragTime = 5 * time.Minute
 
-// Defragment makes each member write its data anew, without what is unused. A
-// member answers nobody meanwhile, so they take turns, whoever leads last, and
-// each begins only when all are healthy. tell is told of each as it is done.
+// Defragment makes each member that is Wasteful write its data anew, without
+// what is unused. A member answers nobody meanwhile, so they take turns, whoever
+// leads last, and each begins only when all are healthy. tell is told of each as
+// it is done. Alarms for lack of space are taken back in the end.
 func (c *Cluster) Defragment(ctx context.Context, tell func(Defragmented)) error {
 	members, err := c.Members(ctx)
 	if err != nil {
 		return err
 	}
-	done := map[uint64]bool{}
+	full, done := onlyFull(members), map[uint64]bool{}
 	for range members {
 		// NOSPACE is what defragmenting may mend, and no reason to wait.
 		if !onlyFull(members) {
@@ -91,7 +92,7 @@ func (c *Cluster) Defragment(ctx context.Context, tell func(Defragmented)) error
 			}
 		}
 		for _, m := range leaderLast(members) {
-			if done[m.ID] {
+			if done[m.ID] || !Wasteful(m) {
 				continue
 			}
 			one, err := c.defragment(ctx, m)
@@ -102,6 +103,9 @@ func (c *Cluster) Defragment(ctx context.Context, tell func(Defragmented)) error
 			tell(one)
 			break
 		}
+	}
+	if full {
+		return c.disarm(ctx)
 	}
 	return nil
 }
@@ -151,8 +155,9 @@ func onlyFull(members []Member) bool {
 	return full
 }
 
-// Disarm takes back the alarms for lack of space, once there is space again.
-func (c *Cluster) Disarm(ctx context.Context) error {
+// disarm takes back the alarms for lack of space: while one stands, etcd takes
+// no writes. A member that has still none raises it again.
+func (c *Cluster) disarm(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for _, a := range c.alarms(ctx) {

@@ -245,6 +245,9 @@ func TestRealEtcd(t *testing.T) {
 	// What was deleted is given back, by one after the other, the leader last.
 	r.ctl(t, r.members[0], "del", "--prefix", "/registry/configmaps")
 	r.ctl(t, r.members[0], "compaction", "34", "--physical")
+	if plan, err := c.Plan(ctx, spec.EtcdWork{Defragment: true}); err != nil || len(plan) != 3 || !strings.Contains(plan[2].Detail, "MiB on the disk") {
+		t.Errorf("Plan to defragment = %+v, %v", plan, err)
+	}
 	turn := map[string]int{}
 	if err := c.Defragment(ctx, func(d Defragmented) {
 		turn[d.Member] = len(turn)
@@ -253,6 +256,10 @@ func TestRealEtcd(t *testing.T) {
 		}
 	}); err != nil || len(turn) != 3 {
 		t.Fatalf("Defragment: %v, %v", turn, err)
+	}
+
+	if plan, err := c.Plan(ctx, spec.EtcdWork{Defragment: true}); err != nil || len(plan) > 0 {
+		t.Errorf("Plan after Defragment = %+v, %v", plan, err)
 	}
 
 	// One is lost: it cannot be waited for, the others must stay, and it can go.

@@ -13,11 +13,10 @@ import (
 
 // Saved tells of a snapshot that was taken.
 type Saved struct {
-	Member   string `json:"member"`            // that it was taken of
-	Version  string `json:"version,omitempty"` // of its etcd
-	Revision int64  `json:"revision"`
-	Size     int64  `json:"size"`
-	SHA256   string `json:"sha256"` // of all bytes written, in hex
+	Member  string `json:"member"`            // that it was taken of
+	Version string `json:"version,omitempty"` // of its etcd
+	Size    int64  `json:"size"`
+	SHA256  string `json:"sha256"` // of all bytes written, in hex
 }
 
 // Snapshot writes the state of one member, the healthy one that has applied
@@ -50,11 +49,7 @@ func (c *Cluster) Snapshot(ctx context.Context, w io.Writer) (Saved, error) {
 	if err != nil {
 		return Saved{}, explain(op+" of "+m.Title(), err)
 	}
-	saved := Saved{Member: m.Title(), Version: reply.Version, Size: n, SHA256: hex.EncodeToString(sum.Sum(nil))}
-	if reply.Header != nil {
-		saved.Revision = reply.Header.Revision
-	}
-	return saved, nil
+	return Saved{Member: m.Title(), Version: reply.Version, Size: n, SHA256: hex.EncodeToString(sum.Sum(nil))}, nil
 }
 
 // source chooses the member to read from: the one that has applied most, and

@@ -11,7 +11,7 @@ import (
 
 // Plan gives the changes that Apply would make. It changes nothing.
 func (c *Cluster) Plan(ctx context.Context, w spec.EtcdWork) ([]spec.Change, error) {
-	if len(w.Remove) == 0 {
+	if len(w.Remove) == 0 && !w.Defragment {
 		return nil, nil
 	}
 	members, err := c.Members(ctx)
@@ -33,6 +33,16 @@ func (c *Cluster) Plan(ctx context.Context, w spec.EtcdWork) ([]spec.Change, err
 		out = append(out, removal(members, m))
 		members = without(members, m.ID)
 	}
+	if w.Defragment {
+		for _, m := range leaderLast(members) {
+			if Wasteful(m) {
+				out = append(out, spec.Change{
+					Resource: "etcd member " + m.Title(), Action: spec.Update, Why: "it answers nobody until it is done; members take turns",
+					Detail: fmt.Sprintf("%s on the disk, %s of it used", Bytes(m.DBSize), Bytes(m.DBInUse)),
+				})
+			}
+		}
+	}
 	return out, nil
 }
 
@@ -52,6 +62,17 @@ func (c *Cluster) Apply(ctx context.Context, w spec.EtcdWork) ([]spec.Change, er
 			made = append(made, removal(members, *gone))
 		}
 	}
+	if w.Defragment {
+		err := c.Defragment(ctx, func(d Defragmented) {
+			made = append(made, spec.Change{
+				Resource: "etcd member " + d.Member, Action: spec.Update,
+				Detail: fmt.Sprintf("%s on the disk to %s, in %.1f s", Bytes(d.Before), Bytes(d.After), d.Seconds),
+			})
+		})
+		if err != nil {
+			return made, err
+		}
+	}
 	if w.Healthy == nil {
 		return made, nil
 	}
@@ -61,6 +82,24 @@ func (c *Cluster) Apply(ctx context.Context, w spec.EtcdWork) ([]spec.Change, er
 	}
 	_, err := c.WaitHealthy(ctx, w.Healthy.Voters, within)
 	return made, err
+}
+
+// Wasteful tells whether so much of a member's space is unused that taking it
+// back is worth the time in which it does not answer: a tenth, and a megabyte.
+func Wasteful(m Member) bool {
+	unused := m.DBSize - m.DBInUse
+	return unused > 1<<20 && unused > m.DBSize/10
+}
+
+// Bytes writes a size for people.
+func Bytes(n int64) string {
+	switch {
+	case n >= 1<<30:
+		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+	case n >= 1<<20:
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	}
+	return fmt.Sprintf("%d KiB", (n+1023)/1024)
 }
 
 func removal(members []Member, m Member) spec.Change {

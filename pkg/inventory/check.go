@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -97,6 +98,7 @@ func (ch *checker) cluster() {
 	ch.clusterName()
 	ch.kubernetes()
 	ch.network()
+	ch.snapshots()
 	ch.ssh()
 	if at := "spec.dns.manageHosts"; ch.c.ManageHostDNS && len(ch.c.DNSServers) == 0 {
 		ch.failHint("name them: spec.dns.servers", at, "%s: there are no servers that hosts could ask", at)
@@ -168,6 +170,30 @@ func (ch *checker) endpointMode() {
 		ch.fail(at, "%s: %s goes without spec.kubernetes.endpoint, which is for external", at, ch.c.EndpointMode)
 	case ch.c.EndpointMode == EndpointDirect && planes > 1:
 		ch.failHint("choose local or external", at, "%s: direct reaches one control plane, and there are %d", at, planes)
+	}
+}
+
+// Both become part of a unit file: nothing that systemd reads as more than
+// itself gets through.
+var (
+	onCalendar  = regexp.MustCompile(`^[0-9A-Za-z*:/.,~_+ -]+$`)
+	snapshotDir = regexp.MustCompile(`^(/[0-9A-Za-z._-]+)+$`)
+)
+
+func (ch *checker) snapshots() {
+	s := ch.inv.Spec.Etcd.Snapshots
+	if at := "spec.etcd.snapshots.schedule"; ch.given(at) && !onCalendar.MatchString(s.Schedule) {
+		ch.failHint(`see "Calendar Events" in man systemd.time; "off" takes none`, at, "%s: %s is no time of systemd's calendar", at, quote(s.Schedule))
+	}
+	at := "spec.etcd.snapshots.directory"
+	if !ch.given(at) {
+		return
+	}
+	switch d := s.Directory; {
+	case !snapshotDir.MatchString(d) || path.Clean(d) != d:
+		ch.fail(at, "%s: %s is not an absolute path of letters, digits and . _ -", at, quote(d))
+	case d == "/var/lib/etcd" || strings.HasPrefix(d, "/var/lib/etcd/"):
+		ch.failHint("choose a folder beside it", at, "%s: %s is etcd's own folder", at, quote(d))
 	}
 }
 

@@ -29,6 +29,9 @@ const (
 	defaultConnect      = 15 * time.Second
 	defaultReady        = 5 * time.Minute
 	defaultMaxPods      = 110
+	defaultSchedule     = "*-*-* 00/6:00"
+	defaultKeep         = 12
+	defaultSnapshots    = "/var/backups/etcd"
 	defaultTimeoutScale = 1
 	apiPort             = 6443
 )
@@ -53,6 +56,11 @@ func resolve(inv *Inventory, file, dir string) *Cluster {
 	c.CNI.Plugin = pick(c, "network.cni.plugin", s.Network.CNI.Plugin, defaultCNI)
 	c.CNI.Backend = pick(c, "network.cni.backend", s.Network.CNI.Backend, defaultBackend)
 	c.CNI.MTU = pick(c, "network.cni.mtu", s.Network.CNI.MTU, 0)
+	c.Snapshots = Snapshots{
+		Schedule:  pick(c, "etcd.snapshots.schedule", s.Etcd.Snapshots.Schedule, defaultSchedule),
+		Keep:      pick(c, "etcd.snapshots.keep", s.Etcd.Snapshots.Keep, defaultKeep),
+		Directory: pick(c, "etcd.snapshots.directory", s.Etcd.Snapshots.Directory, defaultSnapshots),
+	}
 	c.SSH.HostKeys = pick(c, "ssh.hostKeys", s.SSH.HostKeys, defaultHostKeys)
 	c.SSH.KnownHosts = pick(c, "ssh.knownHosts", s.SSH.KnownHosts, defaultKnownHosts)
 	c.ManageHostDNS = pick(c, "dns.manageHosts", s.DNS.ManageHosts, false)

@@ -20,6 +20,7 @@ type Cluster struct {
 	ServiceCIDR  string
 	DNSDomain    string
 	CNI          CNI
+	Snapshots    Snapshots
 	SSH          SSH // identity files and known_hosts as absolute paths
 	DNSServers   []string
 	// ManageHostDNS: hosts themselves are to ask DNSServers.

@@ -54,6 +54,8 @@ func (c *Cluster) Show() View {
 		{Name: "network.podCIDR", Value: c.PodCIDR}, {Name: "network.serviceCIDR", Value: c.ServiceCIDR},
 		{Name: "network.dnsDomain", Value: c.DNSDomain}, {Name: "network.cni.plugin", Value: c.CNI.Plugin},
 		{Name: "network.cni.backend", Value: c.CNI.Backend}, {Name: "network.cni.mtu", Value: c.CNI.MTU},
+		{Name: "etcd.snapshots.schedule", Value: c.Snapshots.Schedule}, {Name: "etcd.snapshots.keep", Value: c.Snapshots.Keep},
+		{Name: "etcd.snapshots.directory", Value: c.Snapshots.Directory},
 		{Name: "ssh.user", Value: c.SSH.User}, {Name: "ssh.port", Value: c.SSH.Port},
 		{Name: "ssh.identityFiles", Value: c.SSH.IdentityFiles}, {Name: "ssh.hostKeys", Value: c.SSH.HostKeys},
 		{Name: "ssh.knownHosts", Value: c.SSH.KnownHosts}, {Name: "ssh.bastions", Value: c.SSH.Bastions},

@@ -53,6 +53,7 @@ type Metadata struct {
 type Spec struct {
 	Kubernetes Kubernetes `json:"kubernetes,omitzero"`
 	Network    Network    `json:"network,omitzero"`
+	Etcd       Etcd       `json:"etcd,omitzero"`
 	SSH        SSH        `json:"ssh,omitzero"`
 	DNS        DNS        `json:"dns,omitzero"`
 	Time       Time       `json:"time,omitzero"`
@@ -86,6 +87,25 @@ type Kubernetes struct {
 	// CertSANs are further names and addresses in the API server's certificate.
 	CertSANs []string `json:"certSANs,omitempty"`
 }
+
+// Etcd is what kforge does for the cluster's data.
+type Etcd struct {
+	Snapshots Snapshots `json:"snapshots,omitzero"`
+}
+
+// Snapshots are taken by each control plane on its own, by a systemd timer.
+type Snapshots struct {
+	// Schedule as systemd's OnCalendar has it ("daily", "*-*-* 03:00"), or "off".
+	Schedule string `json:"schedule,omitempty" jsonschema:"default=*-*-* 00/6:00"`
+	// Keep so many on each control plane; older ones are removed.
+	Keep int `json:"keep,omitempty" jsonschema:"minimum=1,maximum=1000,default=12"`
+	// Directory for them on control planes, an absolute path. A disk other than
+	// etcd's is best.
+	Directory string `json:"directory,omitempty" jsonschema:"default=/var/backups/etcd"`
+}
+
+// SnapshotsOff as a schedule: none are taken.
+const SnapshotsOff = "off"
 
 // Network is the cluster's own networks.
 type Network struct {

@@ -14,7 +14,10 @@ import (
 // IDs of the two commands, which facts name when one was interrupted.
 const (
 	InitID = "command kubeadm init"
-	JoinID = "command kubeadm join"
+	// RestoredInitID is that of a control plane whose etcd was restored first: it
+	// is another, so that no later run takes it for one that may be reset.
+	RestoredInitID = "command kubeadm init of a restored cluster"
+	JoinID         = "command kubeadm join"
 	// UploadCertsID is run before control planes join.
 	UploadCertsID = "command kubeadm upload-certs"
 )
@@ -25,9 +28,9 @@ const (
 	KubeletConf = node.KubeletConf
 )
 
-// kubeadm looks for kubelet, losetup, mount and the like on PATH, and a login
+// SearchPath is for commands on hosts: kubeadm looks for kubelet, losetup, mount and the like on PATH, and a login
 // by sudo may leave out the sbin folders.
-const path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+const SearchPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // reset is what goes before a second try: the first never came to its end, so
 // there is nothing of value yet. It stops the kubelet and the containers and
@@ -42,11 +45,11 @@ func Init(in Input) (spec.Resource, error) {
 	if err != nil {
 		return spec.Resource{}, err
 	}
-	return spec.Resource{
+	out := spec.Resource{
 		ID: InitID, Why: "the cluster begins here",
 		Command: &spec.Command{
 			Argv:           []string{node.KubeadmBinary, "init", "--config", "@{config}", "--skip-token-print"},
-			Env:            []string{path},
+			Env:            []string{SearchPath},
 			Inputs:         map[string]spec.Secret{"config": config},
 			Unless:         []string{AdminConf},
 			Recover:        reset,
@@ -55,7 +58,24 @@ func Init(in Input) (spec.Resource, error) {
 			Hint: "look at the control plane's containers: `crictl ps -a`, and at `journalctl -u kubelet`; " +
 				"then run the same again: what was half done is reset first",
 		},
-	}, nil
+	}
+	if in.Restored {
+		// A reset would take the restored data and CAs with it.
+		out.ID, out.Why, out.Command.Recover, out.Command.RecoverKeeps = RestoredInitID, "the cluster comes back here", nil, nil
+	}
+	return out, nil
+}
+
+// Reset gives the command that goes before a cluster comes back on a host where
+// an earlier try broke off. It leaves etcd's data, old or restored, where it is.
+func Reset(in Input) spec.Resource {
+	return spec.Resource{
+		ID: "command kubeadm reset", Why: "an earlier restore broke off here",
+		Command: &spec.Command{
+			Argv: append(slices.Clone(reset), "--skip-phases", "remove-etcd-member"),
+			Env:  []string{SearchPath}, EachRun: true, TimeoutSeconds: node.Scale(300, in.Host.TimeoutScale),
+		},
+	}
 }
 
 // UploadCerts gives the command that puts the cluster's CAs and keys, encrypted
@@ -70,7 +90,7 @@ func UploadCerts(in Input) (spec.Resource, error) {
 		ID: UploadCertsID, Why: "control planes that join share the cluster's CAs",
 		Command: &spec.Command{
 			Argv:           []string{node.KubeadmBinary, "init", "phase", "upload-certs", "--upload-certs", "--config", "@{config}"},
-			Env:            []string{path},
+			Env:            []string{SearchPath},
 			Inputs:         map[string]spec.Secret{"config": config},
 			EachRun:        true,
 			TimeoutSeconds: node.Scale(120, in.Host.TimeoutScale),
@@ -90,7 +110,7 @@ func Join(in Input) (spec.Resource, error) {
 		ID: JoinID, Why: "the host becomes a node",
 		Command: &spec.Command{
 			Argv: []string{node.KubeadmBinary, "join", "--config", "@{config}"},
-			Env:  []string{path},
+			Env:  []string{SearchPath},
 			Inputs: map[string]spec.Secret{
 				"config":         config,
 				ClusterInfoInput: spec.Secret(spec.ValueRef(spec.ValueClusterInfo)),
@@ -115,7 +135,12 @@ func joinLeaves(h inventory.ResolvedHost) []string {
 
 // HalfDone tells whether an init or a join began on the host and did not end well.
 func HalfDone(f *facts.Host) bool {
-	return slices.ContainsFunc(f.Kubernetes.Interrupted, func(id string) bool { return id == InitID || id == JoinID })
+	return slices.ContainsFunc(f.Kubernetes.Interrupted, func(id string) bool { return id == InitID || id == JoinID || id == RestoredInitID })
+}
+
+// RestoreBroke tells whether a restored cluster's init began and did not end well.
+func RestoreBroke(f *facts.Host) bool {
+	return slices.Contains(f.Kubernetes.Interrupted, RestoredInitID)
 }
 
 func standIn() *bootstraptoken.BootstrapTokenString {

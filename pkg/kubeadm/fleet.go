@@ -42,8 +42,12 @@ func ProxyConfig(fleet map[string]*facts.Host) *kubeproxy.KubeProxyConfiguration
 func Ignored(in Input) []string {
 	// SystemVerification refuses cgroup v1 whatever the kubelet is told, and
 	// wants the kernel's configuration, which containers cannot see.
+	var out []string
 	if in.Facts.Kernel.Cgroup == 1 && in.Host.CgroupV1 || in.Facts.OS.Container != "" {
-		return []string{"SystemVerification"}
+		out = append(out, "SystemVerification")
 	}
-	return nil
+	if in.Restored {
+		out = append(out, "DirAvailable--var-lib-etcd")
+	}
+	return out
 }

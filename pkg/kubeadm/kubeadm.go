@@ -28,6 +28,8 @@ type Input struct {
 	Fleet map[string]*facts.Host
 	// Images of a control plane, for repositories and tags.
 	Images []spec.Image
+	// Restored: etcd's data and the CAs are there before kubeadm init.
+	Restored bool
 	// APIServer is host:port of the API as nodes reach it.
 	APIServer string
 }

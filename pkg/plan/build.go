@@ -52,6 +52,14 @@ func Build(in Input) (*Plan, error) {
 	if err := b.settle(); err != nil {
 		return nil, err
 	}
+	for _, h := range b.hosts {
+		if !h.ControlPlane() || h.workerStill() {
+			continue
+		}
+		if err := b.snapshots(h); err != nil {
+			return nil, err
+		}
+	}
 	return &Plan{Steps: b.steps, Notes: b.notes}, nil
 }
 

@@ -67,6 +67,9 @@ func (b *builder) keepNetwork() bool {
 }
 
 func (b *builder) live(name string) bool {
+	if b.in.Restore != nil {
+		return slices.Contains(b.in.Restore.Nodes, name)
+	}
 	return b.in.Live != nil && slices.ContainsFunc(b.in.Live.Nodes, func(n LiveNode) bool { return n.Name == name })
 }
 

@@ -106,6 +106,14 @@ func turn(image spec.Image) int {
 func (b *builder) initialize(h *host) error {
 	prepared := h.last
 	if !h.joined() {
+		if b.in.Restore != nil {
+			if err := b.restore(h); err != nil {
+				return err
+			}
+		} else if kubeadm.RestoreBroke(h.facts) {
+			return diag.New(diag.Unsupported, "plan", "a restore of the cluster broke off here, and its data may be whole").On(h.Name).
+				WithHint("run the same `kforge etcd restore` again")
+		}
 		command, err := kubeadm.Init(b.kubeadm(h))
 		if err != nil {
 			return err
@@ -137,10 +145,25 @@ func (b *builder) running(h *host) {
 	b.add(h, "kubelet-running", PhaseJoin, ClassHost, "kubelet runs with its settings", &spec.HostWork{Resources: resources})
 }
 
+// snapshots adds what a control plane does for the cluster's data on its own.
+func (b *builder) snapshots(h *host) error {
+	image, ok := kubeadm.Image(h.images, "etcd")
+	if !ok {
+		return diag.New(diag.NotFound, "plan etcd's snapshots", "no etcd image for %s", h.facts.Kernel.Arch).On(h.Name)
+	}
+	resources, err := node.EtcdSnapshots(b.in.Cluster.Snapshots, image)
+	if err != nil {
+		return err
+	}
+	b.add(h, "etcd-snapshots", PhaseEtcd, ClassHost, "snapshots of etcd by a timer", &spec.HostWork{Resources: resources})
+	return nil
+}
+
 func (b *builder) kubeadm(h *host) kubeadm.Input {
 	return kubeadm.Input{
 		Cluster: b.in.Cluster, Host: h.ResolvedHost, Facts: h.facts, NodeIP: h.ip,
-		Fleet: b.in.Facts, Images: b.control.images,
+		Restored: b.in.Restore != nil && h == b.control,
+		Fleet:    b.in.Facts, Images: b.control.images,
 		APIServer: kubeadm.APIServer(b.in.Cluster, b.control.ip),
 	}
 }

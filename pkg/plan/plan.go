@@ -44,6 +44,8 @@ type Input struct {
 	// is removed because of them. Facts are wanted of a skipped control plane
 	// only, since others join it; without them nobody joins.
 	Skipped map[string]bool
+	// Restore brings a cluster back on control planes that hold nothing of it.
+	Restore *Restored
 }
 
 // Live is what the planner wants to know of a running cluster.
@@ -85,6 +87,7 @@ const (
 	PhaseControlPlane = "control-plane"
 	PhaseJoin         = "join"
 	PhaseAddons       = "addons"
+	PhaseEtcd         = "etcd"
 )
 
 // Classes of steps, for limits of the engine.

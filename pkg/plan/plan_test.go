@@ -229,7 +229,7 @@ func check(t *testing.T, p *plan.Plan) {
 		case *spec.KubeWork:
 			values = values || w.JoinToken != nil
 		case *spec.EtcdWork:
-			if len(w.Remove) == 0 {
+			if len(w.Remove) == 0 && w.Healthy == nil {
 				t.Errorf("%s does nothing", s.ID)
 			}
 		default:
@@ -265,7 +265,12 @@ func transcript(p *plan.Plan) string {
 		case *spec.KubeWork:
 			kube(&b, w)
 		case *spec.EtcdWork:
-			fmt.Fprintf(&b, "    remove members %s\n", strings.Join(w.Remove, " "))
+			if len(w.Remove) > 0 {
+				fmt.Fprintf(&b, "    remove members %s\n", strings.Join(w.Remove, " "))
+			}
+			if w.Healthy != nil {
+				fmt.Fprintf(&b, "    etcd healthy with %d members within %d s\n", w.Healthy.Voters, w.Healthy.TimeoutSeconds)
+			}
 		}
 	}
 	for _, n := range p.Notes {

@@ -26,10 +26,16 @@ import (
 // Apply brings hosts and cluster to what the inventory asks for. Its last event
 // is the summary, whatever happens; the error says why it is not whole.
 func Apply(ctx context.Context, e *Env, o Options) error {
-	s, err := open(e, o, "apply", wire.ReadWrite)
+	return applyAs(ctx, e, o, "apply", nil)
+}
+
+// applyAs applies under a command's name, with a cluster to be restored or nil.
+func applyAs(ctx context.Context, e *Env, o Options, command string, r *restoration) error {
+	s, err := open(e, o, command, wire.ReadWrite)
 	if err != nil {
 		return err
 	}
+	s.restore = r
 	return s.whole(ctx, s.apply)
 }
 
@@ -111,6 +117,9 @@ func (s *session) beforeSteps(ctx context.Context, work func(context.Context) er
 // consent shows the plan and asks, unless the user said yes before or there is
 // nothing to agree to.
 func (s *session) consent(ctx context.Context) error {
+	if s.restore != nil {
+		s.sink(event.Event{Event: event.Warning, Text: s.restore.String()})
+	}
 	if s.options.Yes || len(s.view.Items) == 0 {
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -33,6 +34,8 @@ type executor struct {
 	// has been held all the while.
 	settled map[string]bool
 	uploads slots // of files, over all hosts
+	// local are files of this machine that are no artifacts, by digest.
+	local map[string]string
 
 	mu     sync.Mutex
 	values map[string]string
@@ -167,7 +170,7 @@ func (x *executor) put(ctx context.Context, h *host.Host, b spec.Blob, sink even
 		return err
 	}
 	defer x.uploads.give()
-	content, err := x.store.Open(b.Digest)
+	content, err := x.content(b.Digest)
 	if err != nil {
 		return err
 	}
@@ -176,6 +179,24 @@ func (x *executor) put(ctx context.Context, h *host.Host, b spec.Blob, sink even
 	return h.Put(ctx, b, io.NewSectionReader(content, 0, content.Size), func(done int64) {
 		sink(event.Event{Event: event.Progress, Title: title, Done: done, Total: b.Size})
 	})
+}
+
+// content opens what a blob holds: an artifact, or a file of this machine.
+func (x *executor) content(digest string) (*bundle.Content, error) {
+	path, ok := x.local[digest]
+	if !ok {
+		return x.store.Open(digest)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	fi, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &bundle.Content{ReaderAt: f, Closer: f, Size: fi.Size()}, nil
 }
 
 // blobsOf finds all blobs that resources name, by digest.

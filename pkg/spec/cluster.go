@@ -54,11 +54,14 @@ type Drain struct {
 }
 
 // EtcdWork is the work of a graph step on etcd's members, done in this order:
-// remove, wait.
+// remove, defragment, wait.
 type EtcdWork struct {
 	// Remove are members to take out, by name or id; one that would take the
 	// quorum with it is an error, one that is not there is none.
 	Remove []string `json:"remove,omitempty"`
+	// Defragment has members that hold much unused space write their data anew,
+	// one at a time.
+	Defragment bool `json:"defragment,omitempty"`
 	// Healthy waits until all members are.
 	Healthy *EtcdHealthy `json:"healthy,omitempty"`
 }

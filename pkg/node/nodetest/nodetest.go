@@ -102,8 +102,9 @@ func Cluster(version string) *inventory.Cluster {
 	return &inventory.Cluster{
 		Name: "lab", Version: version, Endpoint: "10.0.0.11:6443",
 		PodCIDR: "10.244.0.0/16", ServiceCIDR: "10.96.0.0/16", DNSDomain: "cluster.local",
-		CNI:   inventory.CNI{Plugin: "flannel", Backend: "vxlan"},
-		Ready: 5 * time.Minute,
+		CNI:       inventory.CNI{Plugin: "flannel", Backend: "vxlan"},
+		Snapshots: inventory.Snapshots{Schedule: "*-*-* 00/6:00", Keep: 12, Directory: "/var/backups/etcd"},
+		Ready:     5 * time.Minute,
 		Hosts: []inventory.ResolvedHost{
 			host("n1", "10.0.0.11", inventory.RoleControlPlane),
 			host("n2", "10.0.0.12", inventory.RoleWorker),

@@ -70,6 +70,7 @@ type run struct {
 	cfg   Config
 	sched *graph.Scheduler
 	done  chan ended
+	slow  chan string // ids of steps that take their time
 	wg    sync.WaitGroup
 	steps map[string]*stepResult // of steps that ended
 }
@@ -98,6 +99,7 @@ func newRun(cfg Config) *run {
 		cfg:   cfg,
 		sched: graph.NewScheduler(cfg.Graph, cfg.Limits),
 		done:  make(chan ended),
+		slow:  make(chan string),
 		steps: make(map[string]*stepResult),
 	}
 }
@@ -130,6 +132,8 @@ func (r *run) loop(ctx context.Context) {
 		select {
 		case e := <-r.done:
 			r.ended(e)
+		case id := <-r.slow:
+			r.sched.Slow(id)
 		case <-stop:
 			stop = nil
 			r.skipped(r.sched.Stop())
@@ -144,10 +148,30 @@ func (r *run) loop(ctx context.Context) {
 func (r *run) start(ctx context.Context, s graph.Step) {
 	start := r.cfg.Now()
 	r.cfg.Sink(event.Event{Event: event.StepStart, Host: s.Host, Step: s.ID, Phase: s.Phase, Title: s.Title})
+	over := make(chan struct{})
 	r.wg.Go(func() {
 		changes, err := r.attempts(ctx, s)
+		close(over)
 		r.done <- ended{step: s, changes: changes, err: err, start: start}
 	})
+	if s.SlowAfter > 0 {
+		r.wg.Go(func() { r.watch(s, over) })
+	}
+}
+
+// watch tells the loop when a step has taken long enough to hold up no others.
+func (r *run) watch(s graph.Step, over <-chan struct{}) {
+	timer := time.NewTimer(time.Duration(s.SlowAfter) * time.Second)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-over:
+		return
+	}
+	select {
+	case r.slow <- s.ID:
+	case <-over:
+	}
 }
 
 func (r *run) ended(e ended) {

@@ -279,3 +279,44 @@ func TestSkippedHostsSayWhy(t *testing.T) {
 		t.Errorf("Summary = %+v", s)
 	}
 }
+
+// A drain that takes its time gives its host's place in the window to the next.
+func TestSlowStepsHoldUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var steps []graph.Step
+		for _, host := range []string{"n1", "n2", "n3"} {
+			drain, kubelet := step(host+"/drain"), step(host+"/kubelet", host+"/drain")
+			drain.Window, kubelet.Window, drain.SlowAfter = "out", "out", 60
+			steps = append(steps, drain, kubelet)
+		}
+		start := time.Now()
+		var order []string
+		var mu sync.Mutex
+		takes := func(id string, d time.Duration) func(context.Context, event.Sink) (int, error) {
+			return func(context.Context, event.Sink) (int, error) {
+				time.Sleep(d)
+				mu.Lock()
+				defer mu.Unlock()
+				order = append(order, fmt.Sprintf("%s %s", id, time.Since(start)))
+				return 0, nil
+			}
+		}
+		res := Run(t.Context(), Config{
+			Graph: mustGraph(t, steps...), Limits: graph.Limits{Window: map[string]int{"out": 1}},
+			Executor: does{
+				"n1/drain": takes("n1/drain", 5*time.Minute), "n1/kubelet": takes("n1/kubelet", time.Second),
+				"n2/drain": takes("n2/drain", time.Second), "n2/kubelet": takes("n2/kubelet", time.Second),
+				"n3/drain": takes("n3/drain", time.Second), "n3/kubelet": takes("n3/kubelet", time.Second),
+			},
+		})
+		if err := res.Err(); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{
+			"n2/drain 1m1s", "n2/kubelet 1m2s", "n3/drain 1m3s", "n3/kubelet 1m4s", "n1/drain 5m0s", "n1/kubelet 5m1s",
+		}
+		if d := cmp.Diff(want, order); d != "" {
+			t.Errorf("order (-want +got):\n%s", d)
+		}
+	})
+}

@@ -25,6 +25,13 @@ type Step struct {
 	// After are ids of steps that must have ended before, well or not: for work
 	// that must not go on at the same time but is of no use to this step.
 	After []string
+	// Window: the steps of a host that name the same one are passed through as a
+	// whole. Limits.Window bounds how many hosts are inside at one time; a failure
+	// inside lets nobody in any more.
+	Window string
+	// SlowAfter so many seconds, a step inside a window holds up others no more:
+	// its host gives its place away. 0 is never.
+	SlowAfter int
 	// Beside: it may run beside another step of its host, of which at most one
 	// runs at a time otherwise.
 	Beside bool

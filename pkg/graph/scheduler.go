@@ -24,6 +24,8 @@ type Limits struct {
 	// Class gives how many steps of a class run at one time. A class that is
 	// missing, zero or negative has no limit.
 	Class map[string]int
+	// Window gives how many hosts may be in a window at one time, as Class does.
+	Window map[string]int
 	// MaxFailures: once this many steps failed, nothing new starts. 0 is no
 	// limit. A host fails once at most, since its own chain stops there.
 	MaxFailures int
@@ -42,6 +44,7 @@ type Scheduler struct {
 	ready   []int          // may start but for windows; sorted
 	class   map[string]int // running by class
 	busy    map[string]bool
+	windows map[string]*window
 	running int
 	waiting int
 	failed  int
@@ -58,6 +61,7 @@ func NewScheduler(g *Graph, limits Limits) *Scheduler {
 		pending: make([]int, g.Len()),
 		class:   make(map[string]int),
 		busy:    make(map[string]bool),
+		windows: newWindows(g.steps),
 		waiting: g.Len(),
 	}
 	for i, step := range g.steps {
@@ -85,6 +89,13 @@ func (s *Scheduler) Next() []Step {
 		if (s.busy[step.Host] && !step.Beside) || (limit > 0 && s.class[step.Class] >= limit) {
 			rest = append(rest, i)
 			continue
+		}
+		if w := s.windows[step.Window]; w != nil {
+			if !w.admits(step.Host, s.limits.Window[step.Window]) {
+				rest = append(rest, i)
+				continue
+			}
+			w.enter(step.Host)
 		}
 		s.state[i] = Running
 		s.running++
@@ -118,6 +129,9 @@ func (s *Scheduler) Done(id string, ok bool) []Step {
 	}
 	if ok {
 		s.state[i] = OK
+		if w := s.windows[step.Window]; w != nil {
+			w.ended(step.Host)
+		}
 		s.release(i)
 		return nil
 	}
@@ -192,6 +206,7 @@ func (s *Scheduler) spread(i int) (skipped []int) {
 			skip(n)
 		}
 	}
+	s.shutWindow(i, skip)
 	for len(lost) > 0 {
 		l := lost[0]
 		lost = lost[1:]

@@ -17,9 +17,9 @@ var update = flag.Bool("update", false, "rewrite the transcripts; only commit ch
 // TestTranscripts runs the commands of each testdata/*.txt (lines that begin
 // with "> ") and compares the whole transcript.
 //
-//	> step ID [class=C] [needs=ID,ID] [any=ID,ID] [after=ID,ID]    the host is what precedes "/"; "cluster" is none
-//	> start [class=N ...] [max-failures=N]
-//	> next | done ID | fail ID | stop | outcomes
+//	> step ID [class=C] [needs=ID,ID] [any=ID,ID] [after=ID,ID] [window=W]    the host is what precedes "/"; "cluster" is none
+//	> start [class=N ...] [window:W=N ...] [max-failures=N]
+//	> next | done ID | fail ID | slow ID | stop | outcomes
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txt")
@@ -78,6 +78,8 @@ func transcript(t *testing.T, in string) string {
 			say(&out, "start", s.Next())
 		case "done", "fail":
 			say(&out, "skip", s.Done(f[1], f[0] == "done"))
+		case "slow":
+			s.Slow(f[1])
 		case "stop":
 			say(&out, "skip", s.Stop())
 		case "outcomes":
@@ -119,6 +121,8 @@ func parseStep(f []string) Step {
 			s.NeedsAny = strings.Split(v, ",")
 		case "after":
 			s.After = strings.Split(v, ",")
+		case "window":
+			s.Window = v
 		}
 	}
 	return s
@@ -126,14 +130,16 @@ func parseStep(f []string) Step {
 
 func parseLimits(t *testing.T, f []string) Limits {
 	t.Helper()
-	l := Limits{Class: map[string]int{}}
+	l := Limits{Class: map[string]int{}, Window: map[string]int{}}
 	for _, kv := range f {
 		k, v, _ := strings.Cut(kv, "=")
 		n, err := strconv.Atoi(v)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if k == "max-failures" {
+		if w, ok := strings.CutPrefix(k, "window:"); ok {
+			l.Window[w] = n
+		} else if k == "max-failures" {
 			l.MaxFailures = n
 		} else {
 			l.Class[k] = n

@@ -12,12 +12,14 @@ import (
 	"kforge.dev/kforge/pkg/diag/errlist"
 )
 
-// Edit is a change of the hosts that an inventory file names. The file's text is
-// changed at the places that the YAML nodes tell and nowhere else: comments,
-// order, quotes, indentation and line ends stay as they are.
+// Edit is a change of the hosts, or the version, that an inventory file names. The
+// file's text is changed at the places that the YAML nodes tell and nowhere else:
+// comments, order, quotes, indentation and line ends stay as they are.
 type Edit struct {
 	Add    []Host   // behind the last host
 	Remove []string // names
+	// Version of Kubernetes; "" leaves it.
+	Version string
 }
 
 // Text applies the edit to an inventory's text. Hosts that stay keep their
@@ -44,6 +46,9 @@ func (e Edit) Text(file, dir string, data []byte) ([]byte, *Cluster, error) {
 		}
 	}
 	want := *inv
+	if e.Version != "" {
+		want.Spec.Kubernetes.Version = e.Version
+	}
 	want.Spec.Hosts = slices.DeleteFunc(slices.Clone(inv.Spec.Hosts), func(h Host) bool { return slices.Contains(e.Remove, h.Name) })
 	want.Spec.Hosts = append(want.Spec.Hosts, e.Add...)
 	pinned := pinRoles(want.Spec.Hosts, c.Hosts, want.Spec)
@@ -116,6 +121,9 @@ func (e Edit) rewrite(data []byte, pinned []Host, want []Host) (out []byte, ok b
 	if long && !step((*hostsText).asList) {
 		return nil, false
 	}
+	if e.Version != "" && !step(func(t *hostsText) bool { return t.setVersion(e.Version) }) {
+		return nil, false
+	}
 	for _, h := range pinned {
 		if !step(func(t *hostsText) bool { return t.setRoles(h) }) {
 			return nil, false
@@ -154,6 +162,9 @@ func (e Edit) byHand(pinned []Host) string {
 	var parts []string
 	for _, h := range pinned {
 		parts = append(parts, fmt.Sprintf("give host %s the line roles: [%s]", h.Name, strings.Join(h.Roles, ", ")))
+	}
+	if e.Version != "" {
+		parts = append(parts, "write version: "+e.Version+" into spec.kubernetes")
 	}
 	for _, h := range e.Add {
 		parts = append(parts, "add to spec.hosts: - "+Entry(h))
@@ -196,8 +207,11 @@ func hostKeys(h Host) []keyText {
 func Entry(h Host) string { return flowEntry(hostKeys(h), scalarText) }
 
 // hostsNode finds spec.hosts; nil when it is not there.
-func hostsNode(root *yaml.Node) *yaml.Node {
-	for _, key := range []string{"spec", "hosts"} {
+func hostsNode(root *yaml.Node) *yaml.Node { return at(root, "spec", "hosts") }
+
+// at finds what is under keys inside of each other; nil when it is not there.
+func at(root *yaml.Node, keys ...string) *yaml.Node {
+	for _, key := range keys {
 		if root = valueOf(root, key); root == nil {
 			return nil
 		}

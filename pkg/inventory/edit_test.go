@@ -25,6 +25,7 @@ var edits = map[string]Edit{
 	"remove-middle": {Remove: []string{"n2"}},
 	"remove-last":   {Remove: []string{"n3"}},
 	"remove-two":    {Remove: []string{"n3", "n2"}},
+	"version":       {Version: "v1.36.3"},
 	"replace":       {Add: []Host{{Name: "n2", Address: "10.0.0.22"}}, Remove: []string{"n2"}},
 }
 

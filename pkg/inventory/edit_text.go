@@ -18,6 +18,7 @@ import (
 type hostsText struct {
 	data    []byte
 	lines   []int // offset of each line's first byte
+	root    *yaml.Node
 	hosts   *yaml.Node
 	patches []patch
 }
@@ -33,7 +34,7 @@ func newHostsText(data []byte) *hostsText {
 	if err != nil {
 		return nil
 	}
-	t := &hostsText{data: data, lines: []int{0}, hosts: hostsNode(root)}
+	t := &hostsText{data: data, lines: []int{0}, root: root, hosts: hostsNode(root)}
 	if t.hosts == nil || t.hosts.Kind != yaml.SequenceNode && t.hosts.Kind != yaml.MappingNode {
 		return nil
 	}

@@ -28,6 +28,8 @@ const (
 	defaultKnownHosts   = "~/.ssh/known_hosts"
 	defaultConnect      = 15 * time.Second
 	defaultReady        = 5 * time.Minute
+	defaultDrain        = 5 * time.Minute
+	defaultUnavailable  = "1"
 	defaultMaxPods      = 110
 	defaultSchedule     = "*-*-* 00/6:00"
 	defaultKeep         = 12
@@ -66,6 +68,8 @@ func resolve(inv *Inventory, file, dir string) *Cluster {
 	c.ManageHostDNS = pick(c, "dns.manageHosts", s.DNS.ManageHosts, false)
 	c.Connect = pick(c, "timeouts.connect", time.Duration(s.Timeouts.Connect), defaultConnect)
 	c.Ready = pick(c, "timeouts.ready", time.Duration(s.Timeouts.Ready), defaultReady)
+	c.Drain = pick(c, "timeouts.drain", time.Duration(s.Timeouts.Drain), defaultDrain)
+	c.MaxUnavailable = pick(c, "upgrade.maxUnavailable", s.Upgrade.MaxUnavailable, defaultUnavailable)
 	for name, set := range map[string]bool{
 		"kubernetes.certSANs": c.CertSANs != nil, "dns.servers": c.DNSServers != nil, "artifacts.mirror": c.Mirror != "",
 		"ssh.user": s.SSH.User != "", "ssh.port": s.SSH.Port != 0, "ssh.identityFiles": s.SSH.IdentityFiles != nil,

@@ -28,7 +28,10 @@ type Cluster struct {
 	Mirror        string // without a slash at the end; empty for the official sites
 	Connect       time.Duration
 	Ready         time.Duration
-	Hosts         []ResolvedHost // in the file's order
+	Drain         time.Duration
+	// MaxUnavailable workers at one time: a number or a percentage; see Share.
+	MaxUnavailable string
+	Hosts          []ResolvedHost // in the file's order
 	// Checks tune what rules find of the cluster as a whole, by rule.
 	Checks map[string]Check
 	// From tells for each cluster setting, by its path below spec

@@ -59,6 +59,7 @@ type Spec struct {
 	Time       Time       `json:"time,omitzero"`
 	Artifacts  Artifacts  `json:"artifacts,omitzero"`
 	Timeouts   Timeouts   `json:"timeouts,omitzero"`
+	Upgrade    Upgrade    `json:"upgrade,omitzero"`
 	// Checks tune rules of `kforge check` by their names, for all hosts and for
 	// what concerns no single one; those of defaults, classes and hosts go over
 	// them, rule by rule.
@@ -183,6 +184,15 @@ type Timeouts struct {
 	Connect Duration `json:"connect,omitempty" jsonschema:"default=15s"`
 	// Ready is for a node or an add-on to become ready.
 	Ready Duration `json:"ready,omitempty" jsonschema:"default=5m"`
+	// Drain is for the pods to leave a node.
+	Drain Duration `json:"drain,omitempty" jsonschema:"default=5m"`
+}
+
+// Upgrade says how `kforge upgrade` treats workers.
+type Upgrade struct {
+	// MaxUnavailable is how many workers may be out of service at one time: a
+	// number, or a share of them as "10%", which is at least one.
+	MaxUnavailable string `json:"maxUnavailable,omitempty" jsonschema:"oneof_type=string;number,default=1"`
 }
 
 // HostList is the hosts in the file's order. It decodes from a list of hosts

@@ -59,6 +59,13 @@ func (c *Cluster) Plan(ctx context.Context, w spec.KubeWork) ([]spec.Change, err
 		}
 		changes = append(changes, more...)
 	}
+	if w.KubeadmImages != nil {
+		more, err := c.planKubeadmImages(ctx, *w.KubeadmImages)
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, more...)
+	}
 	if w.JoinToken != nil {
 		changes = append(changes, tokenChange(*w.JoinToken, ""))
 	}
@@ -120,6 +127,11 @@ func (c *Cluster) Apply(ctx context.Context, w spec.KubeWork, sink func(Event)) 
 	}
 	if w.Endpoint != "" {
 		if err := c.setEndpoint(ctx, w.Endpoint, did); err != nil {
+			return changes, values, err
+		}
+	}
+	if w.KubeadmImages != nil {
+		if err := c.setKubeadmImages(ctx, *w.KubeadmImages, did); err != nil {
 			return changes, values, err
 		}
 	}

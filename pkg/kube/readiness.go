@@ -30,6 +30,18 @@ type verdict struct {
 	pods  *metav1.LabelSelector
 }
 
+// ofKubelet holds back the verdict on a node until its kubelet reports a version.
+func (v verdict) ofKubelet(u *unstructured.Unstructured, want string) verdict {
+	if want == "" {
+		return v
+	}
+	got, _, err := unstructured.NestedString(u.Object, "status", "nodeInfo", "kubeletVersion")
+	if err == nil && got != want {
+		v.ready, v.state = false, fmt.Sprintf("its kubelet is %s, not yet %s", got, want)
+	}
+	return v
+}
+
 var readinessOf = map[string]readiness{
 	"Node": {
 		resource: nodes, judge: judging(judgeNode), absent: "it has not joined the cluster",

@@ -134,6 +134,7 @@ func (c *Cluster) waitReady(ctx context.Context, r spec.Ready, tell func(Event))
 			if v, err = rule.judge(u); err != nil {
 				return false, err
 			}
+			v = v.ofKubelet(u, r.Kubelet)
 		}
 		if v.state != last.state {
 			tell(Event{Message: name + ": " + v.state})

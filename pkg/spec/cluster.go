@@ -9,7 +9,7 @@ type HostWork struct {
 }
 
 // KubeWork is the work of a graph step on the cluster, done in this order:
-// wait, forget, drain, delete, apply, endpoint, token, ready, uncordon.
+// wait, forget, drain, delete, apply, endpoint, images, token, ready, uncordon.
 type KubeWork struct {
 	// Wait for the API server to answer /readyz before anything else.
 	WaitAPI bool `json:"waitAPI,omitempty"`
@@ -26,6 +26,8 @@ type KubeWork struct {
 	// Endpoint is host:port of the API as kubeadm's settings and kube-proxy are to
 	// know it; "" leaves them alone. kube-proxy is rolled when it changes.
 	Endpoint string `json:"endpoint,omitempty"`
+	// KubeadmImages are tags that kubeadm's settings are to name; nil leaves them.
+	KubeadmImages *KubeadmImages `json:"kubeadmImages,omitempty"`
 	// JoinToken makes a bootstrap token and puts the values "join-token",
 	// and "cluster-info" (a kubeconfig with CA and server only) into
 	// the run's values.
@@ -54,7 +56,7 @@ type Drain struct {
 }
 
 // EtcdWork is the work of a graph step on etcd's members, done in this order:
-// remove, defragment, wait.
+// remove, defragment, wait, snapshot.
 type EtcdWork struct {
 	// Remove are members to take out, by name or id; one that would take the
 	// quorum with it is an error, one that is not there is none.
@@ -64,6 +66,9 @@ type EtcdWork struct {
 	Defragment bool `json:"defragment,omitempty"`
 	// Healthy waits until all members are.
 	Healthy *EtcdHealthy `json:"healthy,omitempty"`
+	// Snapshot is a file on the admin's machine that gets a checked snapshot; ""
+	// takes none.
+	Snapshot string `json:"snapshot,omitempty"`
 }
 
 // EtcdHealthy is a health gate: every member votes, is up and has caught up.
@@ -82,6 +87,12 @@ type Object struct {
 	Merge bool `json:"merge,omitempty"`
 }
 
+// KubeadmImages are the tags of what kubeadm runs and does not version itself.
+type KubeadmImages struct {
+	Etcd    string `json:"etcd,omitempty"`
+	CoreDNS string `json:"coreDNS,omitempty"`
+}
+
 // JoinToken asks for a bootstrap token.
 type JoinToken struct {
 	TTLSeconds  int    `json:"ttlSeconds"`
@@ -98,6 +109,9 @@ type Ready struct {
 	Kind      string `json:"kind"` // Node, Deployment, DaemonSet, Pod
 	Namespace string `json:"namespace,omitempty"`
 	Name      string `json:"name"`
+	// Kubelet is the version that a Node's kubelet has to report: a node says that
+	// it is ready for a while after its kubelet was stopped.
+	Kubelet string `json:"kubelet,omitempty"`
 	// TimeoutSeconds until the wait fails, 0 means 300.
 	TimeoutSeconds int `json:"timeoutSeconds,omitempty"`
 }

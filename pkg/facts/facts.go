@@ -296,6 +296,9 @@ type Kubernetes struct {
 	AdminConf bool `json:"adminConf"`
 	// KubeletConf: /etc/kubernetes/kubelet.conf is there: joined.
 	KubeletConf bool `json:"kubeletConf"`
+	// Components are the images of the control plane's static pods by name
+	// (kube-apiserver, etcd ...), as their manifests have them.
+	Components map[string]string `json:"components,omitempty"`
 	// Interrupted are ids of commands that began and never ended.
 	Interrupted []string `json:"interrupted,omitempty"`
 }

@@ -162,3 +162,16 @@ func TestNoHost(t *testing.T) {
 		t.Errorf("Collect = %v, want an error of kind unsupported", err)
 	}
 }
+
+func TestComponentsOfAControlPlane(t *testing.T) {
+	t.Parallel()
+	f := get(t, host(t, map[string]string{
+		"/etc/kubernetes/manifests/kube-apiserver.yaml": "spec:\n  containers:\n  - command: [kube-apiserver]\n    image: registry.k8s.io/kube-apiserver:v1.36.3\n    imagePullPolicy: IfNotPresent\n",
+		"/etc/kubernetes/manifests/etcd.yaml":           "spec:\n  containers:\n  - image: \"registry.k8s.io/etcd:3.6.8-0\"\n    name: etcd\n",
+		"/etc/kubernetes/manifests/kube-scheduler.yaml": "nonsense\n",
+	}))
+	want := map[string]string{"kube-apiserver": "registry.k8s.io/kube-apiserver:v1.36.3", "etcd": "registry.k8s.io/etcd:3.6.8-0"}
+	if d := cmp.Diff(want, f.Kubernetes.Components); d != "" {
+		t.Errorf("components (-want +got):\n%s", d)
+	}
+}

@@ -145,11 +145,32 @@ func (h *host) kubernetes(u units) facts.Kubernetes {
 		KubeletActive: h.unitActive("kubelet.service"),
 		AdminConf:     h.exists("/etc/kubernetes/admin.conf"),
 		KubeletConf:   h.exists("/etc/kubernetes/kubelet.conf"),
+		Components:    h.components(),
 	}
 	if ids, err := h.records.Interrupted(); err == nil {
 		k.Interrupted = ids
 	}
 	return k
+}
+
+// components reads which images the control plane runs. A manifest of kubeadm's
+// has one container; what cannot be read is left out.
+func (h *host) components() map[string]string {
+	var out map[string]string
+	for _, name := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"} {
+		for line := range strings.Lines(h.text("/etc/kubernetes/manifests/" + name + ".yaml")) {
+			image, ok := strings.CutPrefix(strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), "- ")), "image: ")
+			if !ok {
+				continue
+			}
+			if out == nil {
+				out = map[string]string{}
+			}
+			out[name] = strings.Trim(strings.TrimSpace(image), `"'`)
+			break
+		}
+	}
+	return out
 }
 
 // others is software that gets in the way, with the units and paths that it is

@@ -56,7 +56,7 @@ const usage = `usage: go run ./e2e/lab VERB [flags] [arguments]
   prove                     show traffic between pods of the cluster on the hosts
   checksum [-list] [HOST...]  digest over each host's files, or the list of them
 
-flags of all verbs: -kubernetes VERSION, -state DIR, -cache DIR, -drop-build-cache
+flags of all verbs: -kubernetes VERSION, -beside VERSION,..., -state DIR, -cache DIR, -drop-build-cache
 `
 
 // misused tells how the command is used.
@@ -79,6 +79,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	flags.SetOutput(stderr)
 	flags.IntVar(&o.Hosts, "n", 3, "number of hosts")
 	flags.StringVar(&o.Kubernetes, "kubernetes", "", "Kubernetes version (default the lab's)")
+	flags.Func("beside", "further Kubernetes versions that the mirror serves, with commas between them", func(s string) error {
+		o.Beside = strings.FieldsFunc(s, func(r rune) bool { return r == ',' })
+		return nil
+	})
 	flags.StringVar(&o.State, "state", "", "state directory (default .lab of the module)")
 	flags.StringVar(&o.Cache, "cache", "", "cache of artifacts (default $KFORGE_LAB_CACHE)")
 	flags.BoolVar(&o.DropBuildCache, "drop-build-cache", false, "compile with a build cache that is removed afterwards")

@@ -18,6 +18,20 @@ type Mirror struct {
 	ID     string // equal IDs serve equal content
 	Files  string // directory of HOST/PATH
 	Images string // OCI layout
+	Beside []Mirror
+}
+
+// With serves what other mirrors have too, of other versions: what both have is equal, since it has the same name and version.
+func (m Mirror) With(others ...Mirror) Mirror {
+	if len(others) == 0 {
+		return m
+	}
+	sum := sha256.New()
+	for _, one := range append([]Mirror{m}, others...) {
+		sum.Write([]byte(one.ID + "\n"))
+	}
+	m.ID, m.Beside = hex.EncodeToString(sum.Sum(nil)[:8]), others
+	return m
 }
 
 // Build lays out the artifacts of set; what the store already has is not built again.

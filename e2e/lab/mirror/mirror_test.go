@@ -60,16 +60,17 @@ func fakeSet(t *testing.T) artifact.Set {
 	return set
 }
 
-// serve lays out the fake set and serves it.
-func serve(t *testing.T) *httptest.Server {
+// layOut lays out the fake set of a Kubernetes version.
+func layOut(t *testing.T, id, version, etcd string) Mirror {
 	t.Helper()
 	set := fakeSet(t)
-	m := Mirror{ID: "test", Files: t.TempDir(), Images: t.TempDir()}
+	set.Versions.Kubernetes = version
+	m := Mirror{ID: id, Files: t.TempDir(), Images: t.TempDir()}
 	if err := writeFiles(t.Context(), set, m.Files); err != nil {
 		t.Fatal(err)
 	}
 	list, err := images(set, []string{
-		"registry.k8s.io/kube-apiserver:v1.37.2", "registry.k8s.io/kube-proxy:v1.37.2", "registry.k8s.io/etcd:3.7.0-0",
+		"registry.k8s.io/kube-apiserver:" + version, "registry.k8s.io/kube-proxy:" + version, "registry.k8s.io/etcd:" + etcd,
 		"registry.k8s.io/pause:3.10.2",
 	})
 	if err != nil {
@@ -78,6 +79,13 @@ func serve(t *testing.T) *httptest.Server {
 	if err := writeImages(t.Context(), list, m.Images); err != nil {
 		t.Fatal(err)
 	}
+	return m
+}
+
+// serve serves the fake set, and others beside it.
+func serve(t *testing.T, beside ...Mirror) *httptest.Server {
+	t.Helper()
+	m := layOut(t, "test", "v1.37.2", "3.7.0-0").With(beside...)
 	handler, err := m.Handler()
 	if err != nil {
 		t.Fatal(err)
@@ -134,6 +142,47 @@ func TestFilesLookOfficial(t *testing.T) {
 	}
 	if got := fetch(t, server.URL+IDPath); string(got) != "test\n" {
 		t.Errorf("id = %q", got)
+	}
+}
+
+// Two versions at once, for upgrades: what both have is there once.
+func TestTwoVersions(t *testing.T) {
+	t.Parallel()
+	older := layOut(t, "older", "v1.36.3", "3.6.8-0")
+	server := serve(t, older)
+	host := strings.TrimPrefix(server.URL, "http://")
+	for _, version := range []string{"v1.37.2", "v1.36.3"} {
+		if got := fetch(t, server.URL+"/dl.k8s.io/release/"+version+"/bin/linux/amd64/kubeadm"); string(got) != "kubeadm" {
+			t.Errorf("kubeadm %s = %q", version, got)
+		}
+	}
+	for _, image := range []string{"kube-proxy:v1.37.2", "kube-proxy:v1.36.3", "etcd:3.7.0-0", "etcd:3.6.8-0", "pause:3.10.2"} {
+		ref, err := name.ParseReference(host+"/registry.k8s.io/"+image, name.Insecure)
+		if err != nil {
+			t.Fatal(err)
+		}
+		img, err := remote.Image(ref)
+		if err != nil {
+			t.Fatalf("pulling %s: %v", image, err)
+		}
+		layers, err := img.Layers()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, layer := range layers {
+			content, err := layer.Compressed()
+			if err != nil {
+				t.Fatalf("pulling a layer of %s: %v", image, err)
+			}
+			if _, err := io.Copy(io.Discard, content); err != nil {
+				t.Errorf("reading a layer of %s: %v", image, err)
+			}
+			content.Close()
+		}
+	}
+	one := Mirror{ID: "test"}
+	if both := one.With(older); one.With().ID != "test" || both.ID == one.ID || both.ID == older.ID || both.ID != one.With(older).ID {
+		t.Errorf("ids are %q, %q", one.ID, both.ID)
 	}
 }
 

@@ -45,15 +45,22 @@ func Serve(ctx context.Context, listen string, m Mirror) error {
 // Handler answers GET and HEAD for the files, and under /v2/ as a registry whose repositories are named by official reference,
 // such as registry.k8s.io/kube-proxy.
 func (m Mirror) Handler() (http.Handler, error) {
-	images := registry.New(registry.WithBlobHandler(blobDir(filepath.Join(m.Images, "blobs"))),
-		registry.Logger(log.New(io.Discard, "", 0)))
-	if err := publish(images, m.Images); err != nil {
-		return nil, err
+	var blobs blobDirs
+	var files roots
+	for _, one := range append([]Mirror{m}, m.Beside...) {
+		blobs = append(blobs, filepath.Join(one.Images, "blobs"))
+		files = append(files, http.Dir(one.Files))
+	}
+	images := registry.New(registry.WithBlobHandler(blobs), registry.Logger(log.New(io.Discard, "", 0)))
+	for _, one := range append([]Mirror{m}, m.Beside...) {
+		if err := publish(images, one.Images); err != nil {
+			return nil, err
+		}
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/v2/", images)
 	mux.HandleFunc(IDPath, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, m.ID) })
-	mux.Handle("/", http.FileServer(http.Dir(m.Files)))
+	mux.Handle("/", http.FileServer(files))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			http.Error(w, "this mirror is read-only", http.StatusMethodNotAllowed)
@@ -122,13 +129,37 @@ func readIndex(file string) (*v1.IndexManifest, error) {
 
 func blobPath(dir string, h v1.Hash) string { return filepath.Join(dir, "blobs", h.Algorithm, h.Hex) }
 
-// blobDir serves blobs from the blobs directory of an OCI layout. Unlike go-containerregistry's own disk handler it does not
-// hash a blob at every request: the layout is content-addressed and written once.
-type blobDir string
+// roots are directories that are served as one: the first that has a file gives it.
+type roots []http.Dir
 
-func (d blobDir) path(h v1.Hash) string { return filepath.Join(string(d), h.Algorithm, h.Hex) }
+func (r roots) Open(name string) (http.File, error) {
+	var last error
+	for _, root := range r {
+		f, err := root.Open(name)
+		if err == nil {
+			return f, nil
+		}
+		last = err
+	}
+	return nil, last
+}
 
-func (d blobDir) Get(_ context.Context, _ string, h v1.Hash) (io.ReadCloser, error) {
+// blobDirs serves blobs from the blobs directories of OCI layouts. Unlike go-containerregistry's own disk handler it does not
+// hash a blob at every request: layouts are content-addressed and written once.
+type blobDirs []string
+
+// path is where a blob is, or would be.
+func (d blobDirs) path(h v1.Hash) string {
+	for _, dir := range d {
+		path := filepath.Join(dir, h.Algorithm, h.Hex)
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	return filepath.Join(d[0], h.Algorithm, h.Hex)
+}
+
+func (d blobDirs) Get(_ context.Context, _ string, h v1.Hash) (io.ReadCloser, error) {
 	f, err := os.Open(d.path(h))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, registry.ErrNotFound
@@ -136,7 +167,7 @@ func (d blobDir) Get(_ context.Context, _ string, h v1.Hash) (io.ReadCloser, err
 	return f, err
 }
 
-func (d blobDir) Stat(_ context.Context, _ string, h v1.Hash) (int64, error) {
+func (d blobDirs) Stat(_ context.Context, _ string, h v1.Hash) (int64, error) {
 	info, err := os.Stat(d.path(h))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, registry.ErrNotFound

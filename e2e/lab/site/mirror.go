@@ -63,7 +63,7 @@ func startMirror(ctx context.Context, o Options, m mirror.Mirror) error {
 		return fmt.Errorf("opening the mirror's log: %w", err)
 	}
 	defer out.Close()
-	cmd := exec.Command(binaryFile(o.State), "mirror", "-kubernetes", o.Kubernetes, "-state", o.State, "-cache", o.Cache, "-listen", MirrorAddress)
+	cmd := exec.Command(binaryFile(o.State), "mirror", "-kubernetes", o.Kubernetes, "-state", o.State, "-cache", o.Cache, "-listen", MirrorAddress, "-beside", strings.Join(o.Beside, ","))
 	cmd.Dir = module
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

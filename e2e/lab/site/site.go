@@ -21,6 +21,7 @@ import (
 type Options struct {
 	Hosts          int       // how many; 0 means 3
 	Kubernetes     string    // version, such as v1.37.2
+	Beside         []string  // further versions that the mirror serves, for upgrades
 	State          string    // state directory; default .lab at the root of the module that holds the working directory
 	Cache          string    // of artifacts; default artifact.DefaultDir
 	DropBuildCache bool      // see artifact.Options
@@ -154,7 +155,20 @@ func build(ctx context.Context, o Options) (artifact.Set, mirror.Mirror, error) 
 		return artifact.Set{}, mirror.Mirror{}, err
 	}
 	m, err := mirror.Build(ctx, store, set)
-	return set, m, err
+	if err != nil {
+		return artifact.Set{}, mirror.Mirror{}, err
+	}
+	var others []mirror.Mirror
+	for _, version := range o.Beside {
+		other := o
+		other.Kubernetes, other.Beside = version, nil
+		_, one, err := build(ctx, other)
+		if err != nil {
+			return artifact.Set{}, mirror.Mirror{}, err
+		}
+		others = append(others, one)
+	}
+	return set, m.With(others...), nil
 }
 
 func root(set artifact.Set) host.Root {

@@ -67,6 +67,11 @@ func Validate(docs []byte) error {
 			if err = decode(join); err == nil {
 				errs = append(errs, validation.ValidateJoinConfiguration(join)...)
 			}
+		case "UpgradeConfiguration":
+			upgrade := &internal.UpgradeConfiguration{}
+			if err = decode(upgrade); err == nil {
+				errs = append(errs, validation.ValidateUpgradeConfiguration(upgrade)...)
+			}
 		}
 		if err != nil {
 			return fail(fmt.Errorf("read %s: %w", gvk.Kind, err))

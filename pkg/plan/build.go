@@ -24,6 +24,9 @@ import (
 // since the executor observes and finds nothing to do; only joining, which
 // needs a token, is there when somebody has to join.
 func Build(in Input) (*Plan, error) {
+	if err := sameVersion(in); err != nil {
+		return nil, err
+	}
 	b, err := newBuilder(in)
 	if err != nil {
 		return nil, err

@@ -36,23 +36,28 @@ func (b *builder) network() error {
 			strings.Join(b.missing, ", "))
 		return nil
 	}
-	image, ok := kubeadm.Image(b.control.images, "flannel")
-	plugin, ok2 := kubeadm.Image(b.control.images, "flannel-cni-plugin")
-	if !ok || !ok2 {
-		return diag.New(diag.NotFound, "plan pod network", "no flannel images among the artifacts")
-	}
-	objects, err := addon.Flannel(addon.FlannelInput{
-		PodCIDR: b.in.Cluster.PodCIDR, Backend: b.in.Cluster.CNI.Backend,
-		MTU:      addon.PodMTU(b.in.Cluster, b.in.Facts),
-		NFTables: kubeadm.ProxyMode(b.in.Facts) == "nftables",
-		Image:    image, CNIPluginImage: plugin,
-	})
+	objects, err := b.flannel()
 	if err != nil {
 		return err
 	}
 	b.addCluster("flannel", PhaseAddons, "pod network: flannel", &spec.KubeWork{Objects: objects},
 		apiStep, b.control.Name+"/images-addons")
 	return nil
+}
+
+// flannel gives the objects of the pod network as they follow from all hosts.
+func (b *builder) flannel() ([]spec.Object, error) {
+	image, ok := kubeadm.Image(b.control.images, "flannel")
+	plugin, ok2 := kubeadm.Image(b.control.images, "flannel-cni-plugin")
+	if !ok || !ok2 {
+		return nil, diag.New(diag.NotFound, "plan pod network", "no flannel images among the artifacts")
+	}
+	return addon.Flannel(addon.FlannelInput{
+		PodCIDR: b.in.Cluster.PodCIDR, Backend: b.in.Cluster.CNI.Backend,
+		MTU:      addon.PodMTU(b.in.Cluster, b.in.Facts),
+		NFTables: kubeadm.ProxyMode(b.in.Facts) == "nftables",
+		Image:    image, CNIPluginImage: plugin,
+	})
 }
 
 // keepNetwork tells whether the pod network runs already and must not be

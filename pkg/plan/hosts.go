@@ -46,8 +46,13 @@ func (b *builder) prepare(h *host) error {
 	if err != nil {
 		return err
 	}
-	b.add(h, "kubelet", PhasePrepare, ClassHost, "kubelet, kubeadm and kubectl "+h.node.Kubelet.Version,
-		&spec.HostWork{Resources: kubelet})
+	title := "kubelet, kubeadm and kubectl " + h.node.Kubelet.Version
+	if h.keepsVersion(b.in.Cluster.Version) {
+		kubelet, title = without(kubelet, binaries...), "kubelet's settings"
+		b.note(h.Name, "kforge upgrade goes on where it ended",
+			"its kubelet is %s and stays so: versions change by kforge upgrade alone", h.facts.Kubernetes.KubeletVersion)
+	}
+	b.add(h, "kubelet", PhasePrepare, ClassHost, title, &spec.HostWork{Resources: kubelet})
 
 	first := h.images
 	if h == b.control {

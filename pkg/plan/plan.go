@@ -55,9 +55,12 @@ type Live struct {
 
 // LiveNode is a Node object.
 type LiveNode struct {
-	Name   string
-	Ready  bool
-	Labels map[string]string
+	Name    string
+	Ready   bool
+	Kubelet string // its version: "v1.37.2"
+	// Unschedulable: it is cordoned.
+	Unschedulable bool
+	Labels        map[string]string
 }
 
 // A Step's Work is a *spec.HostWork or a *spec.KubeWork, and that alone decides
@@ -88,6 +91,7 @@ const (
 	PhaseJoin         = "join"
 	PhaseAddons       = "addons"
 	PhaseEtcd         = "etcd"
+	PhaseWorkers      = "workers"
 )
 
 // Classes of steps, for limits of the engine.

@@ -251,6 +251,9 @@ func transcript(p *plan.Plan) string {
 		if len(s.After) > 0 {
 			fmt.Fprintf(&b, "    after %s\n", strings.Join(s.After, " "))
 		}
+		if s.Window != "" {
+			fmt.Fprintf(&b, "    in window %s, slow after %d s\n", s.Window, s.SlowAfter)
+		}
 		if len(s.NeedsAny) > 0 {
 			fmt.Fprintf(&b, "    needs any of %s\n", strings.Join(s.NeedsAny, " "))
 		}
@@ -267,6 +270,9 @@ func transcript(p *plan.Plan) string {
 		case *spec.EtcdWork:
 			if len(w.Remove) > 0 {
 				fmt.Fprintf(&b, "    remove members %s\n", strings.Join(w.Remove, " "))
+			}
+			if w.Snapshot != "" {
+				fmt.Fprintf(&b, "    snapshot into %s\n", w.Snapshot)
 			}
 			if w.Healthy != nil {
 				fmt.Fprintf(&b, "    etcd healthy with %d members within %d s\n", w.Healthy.Voters, w.Healthy.TimeoutSeconds)
@@ -293,6 +299,12 @@ func kube(b *strings.Builder, w *spec.KubeWork) {
 	for _, name := range w.ForgetNodes {
 		fmt.Fprintf(b, "    forget node %s\n", name)
 	}
+	for _, d := range w.Drain {
+		fmt.Fprintf(b, "    drain %s within %d s\n", d.Node, d.TimeoutSeconds)
+	}
+	if w.KubeadmImages != nil {
+		fmt.Fprintf(b, "    kubeadm's images %+v\n", *w.KubeadmImages)
+	}
 	for _, o := range w.Objects {
 		if o.Merge {
 			fmt.Fprintf(b, "    merge %s\n", o.Manifest)
@@ -313,7 +325,10 @@ func kube(b *strings.Builder, w *spec.KubeWork) {
 		fmt.Fprintf(b, "    token for %d s, server %q, key %v\n", w.JoinToken.TTLSeconds, w.JoinToken.Server, w.JoinToken.CertificateKey)
 	}
 	for _, r := range w.Ready {
-		fmt.Fprintf(b, "    ready %s %s within %d s\n", r.Kind, r.Name, r.TimeoutSeconds)
+		fmt.Fprintf(b, "    ready %s %s %swithin %d s\n", r.Kind, r.Name, strings.TrimLeft(r.Kubelet+" ", " "), r.TimeoutSeconds)
+	}
+	for _, name := range w.Uncordon {
+		fmt.Fprintf(b, "    uncordon %s\n", name)
 	}
 }
 

@@ -129,6 +129,9 @@ func (s *session) consent(ctx context.Context) error {
 		if s.command == "apply" {
 			err = err.WithHint("look at them with `kforge plan %s`, then add --yes", s.options.Inventory)
 		}
+		if s.command == "upgrade" {
+			err = err.WithHint("look at them with `kforge upgrade --plan %s`, then add --yes", s.options.Inventory)
+		}
 		return err
 	}
 	ok, err := s.env.Confirm(ctx, s.view)
@@ -193,7 +196,10 @@ func (s *session) finish(err error) error {
 		d.Unreachable = len(d.Results)
 	}
 	for i, r := range d.Results { // what was reached and has findings is not lost
-		if r.Status == event.Unreachable && diag.KindOf(r.Error) == diag.Preflight {
+		if r.Status != event.Unreachable {
+			continue
+		}
+		if kind := diag.KindOf(r.Error); kind == diag.Preflight || kind == diag.Foreign {
 			d.Results[i].Status = event.Failed
 			d.Unreachable, d.Failed = d.Unreachable-1, d.Failed+1
 		}

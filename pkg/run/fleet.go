@@ -100,6 +100,45 @@ func (f *fleet) meet(ctx context.Context, h inventory.ResolvedHost) (*facts.Host
 	return conn.Facts(ctx)
 }
 
+// look reads the facts of hosts anew, of those that there are facts of, and gives
+// those that answered no more.
+func (f *fleet) look(ctx context.Context) map[string]error {
+	lost := map[string]error{}
+	var g errgroup.Group
+	g.SetLimit(f.dials)
+	for _, h := range f.contact {
+		f.mu.Lock()
+		known := f.facts[h.Name] != nil
+		f.mu.Unlock()
+		if !known {
+			continue
+		}
+		g.Go(func() error {
+			got, err := f.lookAt(ctx, h)
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if err != nil {
+				lost[h.Name] = err
+				return nil
+			}
+			f.facts[h.Name] = got
+			return nil
+		})
+	}
+	g.Wait() // its functions give no error
+	return lost
+}
+
+func (f *fleet) lookAt(ctx context.Context, h inventory.ResolvedHost) (*facts.Host, error) {
+	conn, err := f.host(ctx, h.Name)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, scaled(time.Minute, h))
+	defer cancel()
+	return conn.Facts(ctx)
+}
+
 func (f *fleet) dial(ctx context.Context, h inventory.ResolvedHost) (*host.Host, error) {
 	o := f.options
 	// Dialling has its own deadline; the rest is an upload of a few megabytes.

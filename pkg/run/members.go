@@ -3,7 +3,10 @@ package run
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 
 	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/etcd"
@@ -30,7 +33,38 @@ func (x *executor) etcdWork(ctx context.Context, w *spec.EtcdWork, sink event.Si
 	for i := range made {
 		sink(event.Event{Event: event.Change, Change: &made[i]})
 	}
+	if err == nil && w.Snapshot != "" {
+		err = saveSnapshot(ctx, members, w.Snapshot, sink)
+	}
 	return len(made), err
+}
+
+// saveSnapshot writes a snapshot, readable by its owner only, and reads it back as
+// a restore would: the file, and its digest beside it, are there only when it is
+// good.
+func saveSnapshot(ctx context.Context, members *etcd.Cluster, path string, sink event.Sink) error {
+	var saved etcd.Saved
+	var contents etcd.Contents
+	err := writeWhole(path, func(f *os.File) (err error) {
+		if saved, err = members.Snapshot(ctx, f); err != nil {
+			return err
+		}
+		contents, err = etcd.Verify(f.Name())
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	err = writeWhole(path+SumSuffix, func(f *os.File) error {
+		_, err := fmt.Fprintf(f, "%s  %s\n", saved.SHA256, filepath.Base(path))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	sink(event.Event{Event: event.Notice, Text: fmt.Sprintf("etcd saved in %s: %s, %d keys, revision %d, sha256 %s",
+		path, etcd.Bytes(saved.Size), contents.Keys, contents.Revision, saved.SHA256)})
+	return nil
 }
 
 // members gives the client of etcd's members, made when the first control plane

@@ -83,6 +83,18 @@ func preview(ctx context.Context, x *executor, steps []graph.Step, apiUp bool) (
 				i := at[owner[c.Resource]]
 				out[i].changes = append(out[i].changes, c)
 			}
+			if apiUp { // the host's own objects: its node
+				for i, s := range mine {
+					changes, err := previewKube(ctx, x, s, apiUp)
+					if diag.KindOf(err) == diag.Foreign { // a pod that a drain would lose
+						return alone(ctx, name, err)
+					}
+					if err != nil {
+						return err
+					}
+					out[i].changes = append(out[i].changes, changes...)
+				}
+			}
 			answers <- out
 			return nil
 		})

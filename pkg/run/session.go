@@ -45,9 +45,12 @@ type session struct {
 	// cancel ends the run for a reason.
 	cancel context.CancelCauseFunc
 
-	live  *kube.Live // nil while there is no API
-	steps []graph.Step
-	view  ui.PlanView
+	live *kube.Live // nil while there is no API
+	// build makes the steps from what is known.
+	build    func(ctx context.Context, in plan.Input) (*plan.Plan, error)
+	fallback []string // DNS servers of this machine
+	steps    []graph.Step
+	view     ui.PlanView
 	// left are hosts without steps, with the reason: not reached, or findings
 	// stand in the way.
 	left   map[string]error
@@ -92,6 +95,7 @@ func openCluster(e *Env, o Options, c *inventory.Cluster, warnings []inventory.W
 		j.Attach(r)
 	}
 	s := &session{env: e, options: o, command: command, started: time.Now(), cluster: c, journal: j, sink: j.Sink(), mode: mode, left: map[string]error{}, scope: sc, parallel: par}
+	s.build = func(_ context.Context, in plan.Input) (*plan.Plan, error) { return plan.Build(in) }
 	s.watch = &stopwatch{sink: s.sink, phases: map[string]float64{}}
 	userName, machine := holder(command)
 	s.sink(event.Event{Event: event.RunStart, Run: j.ID(), Command: command, Cluster: c.Name, Version: e.Version, User: userName + "@" + machine, Hosts: sc.asked})
@@ -118,8 +122,8 @@ func (s *session) close() {
 	}
 }
 
-// prepare goes all the way to a plan that could be applied.
-func (s *session) prepare(ctx context.Context) (err error) {
+// meet reaches the hosts, with the artifacts' store open.
+func (s *session) meet(ctx context.Context) (err error) {
 	if s.store, err = openStore(s.env, s.options, s.cluster); err != nil {
 		return err
 	}
@@ -146,8 +150,16 @@ func (s *session) prepare(ctx context.Context) (err error) {
 	if s.noneLeft() {
 		return s.leftErr()
 	}
+	return nil
+}
+
+// prepare goes all the way to a plan that could be applied.
+func (s *session) prepare(ctx context.Context) error {
+	if err := s.meet(ctx); err != nil {
+		return err
+	}
 	var art *artifacts
-	if err := s.watch.time("artifacts", func() error {
+	if err := s.watch.time("artifacts", func() (err error) {
 		art, err = gather(ctx, s.store, s.cluster, s.fleet.facts, s.sink)
 		return err
 	}); err != nil {
@@ -157,8 +169,12 @@ func (s *session) prepare(ctx context.Context) (err error) {
 	if err := s.preflight(ctx, art, fallback); err != nil {
 		return err
 	}
-	s.executor = &executor{fleet: s.fleet, store: s.store, run: s.journal.ID(), version: s.env.Version, values: map[string]string{}, uploads: newSlots(s.parallel["upload"])}
+	s.executor = s.newExecutor()
 	return s.watch.time("plan", func() error { return s.plan(ctx, art, fallback) })
+}
+
+func (s *session) newExecutor() *executor {
+	return &executor{fleet: s.fleet, store: s.store, run: s.journal.ID(), version: s.env.Version, values: map[string]string{}, uploads: newSlots(s.parallel["upload"])}
 }
 
 // preflight tells all findings. Errors take the hosts that they concern out of
@@ -269,11 +285,11 @@ func (s *session) planOnce(ctx context.Context, art *artifacts, fallback []strin
 			}
 			s.live, in.Live = state, &plan.Live{}
 			for _, n := range state.Nodes {
-				in.Live.Nodes = append(in.Live.Nodes, plan.LiveNode{Name: n.Name, Ready: n.Ready, Labels: n.Labels})
+				in.Live.Nodes = append(in.Live.Nodes, plan.LiveNode{Name: n.Name, Ready: n.Ready, Kubelet: n.Kubelet, Unschedulable: n.Unschedulable, Labels: n.Labels})
 			}
 		}
 	}
-	p, err := plan.Build(in)
+	p, err := s.build(ctx, in)
 	if err != nil {
 		return nil, err
 	}

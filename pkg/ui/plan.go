@@ -23,12 +23,38 @@ type PlanView struct {
 	Hosts int // in the inventory, with or without changes
 	// Inventory is what the admin's own file gets or loses; nil for nothing.
 	Inventory *FileEdit
+	// Upgrade is the way that the plan is the first part of; nil for none.
+	Upgrade *Upgrade
 }
 
 // FileEdit is lines that a file gets ("+ ...") or loses ("- ...").
 type FileEdit struct {
 	File  string   `json:"file"`
 	Lines []string `json:"lines"`
+}
+
+// Upgrade is a way from one version of Kubernetes to another.
+type Upgrade struct {
+	From           string   `json:"from"`
+	Path           []string `json:"path"` // versions to go through, in order
+	MaxUnavailable int      `json:"maxUnavailable"`
+}
+
+// lines tell the way before the changes.
+func (u *Upgrade) lines() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Upgrade of Kubernetes: %s\n", strings.Join(append([]string{u.From}, u.Path...), " -> "))
+	last := u.Path[len(u.Path)-1]
+	for i, version := range u.Path {
+		fmt.Fprintf(&b, "  %s: control planes one after the other, each behind the health of the one before\n", version)
+		if i == len(u.Path)-1 {
+			fmt.Fprintf(&b, "  %s: then workers, %d at a time\n", last, u.MaxUnavailable)
+		}
+	}
+	if len(u.Path) > 1 {
+		fmt.Fprintf(&b, "The changes to %s follow; those of the versions after it are told when it is reached.\n", u.Path[0])
+	}
+	return b.String()
 }
 
 // PlanSummary counts a plan's changes.
@@ -78,11 +104,12 @@ func (v PlanView) MarshalJSON() ([]byte, error) {
 		Change spec.Change `json:"change"`
 	}
 	out := struct {
+		Upgrade *Upgrade    `json:"upgrade,omitempty"`
 		Changes []item      `json:"changes"`
 		Summary PlanSummary `json:"summary"`
 		// Inventory is there for commands that change it.
 		Inventory *FileEdit `json:"inventory,omitempty"`
-	}{Changes: make([]item, len(v.Items)), Summary: v.Summary(), Inventory: v.Inventory}
+	}{Upgrade: v.Upgrade, Changes: make([]item, len(v.Items)), Summary: v.Summary(), Inventory: v.Inventory}
 	for n, i := range v.Items {
 		out.Changes[n] = item(i)
 	}
@@ -102,6 +129,9 @@ func PlanJSON(w io.Writer, v PlanView) error {
 func Plan(w io.Writer, v PlanView, o Options) error {
 	st := style{o}
 	var b strings.Builder
+	if v.Upgrade != nil {
+		b.WriteString(v.Upgrade.lines() + "\n")
+	}
 	for _, s := range sections(v.Items, o.Verbose) {
 		head := clean(s.title)
 		if head == "" {

@@ -38,6 +38,15 @@ func somePlan(hosts int) PlanView {
 	return v
 }
 
+func upgradePlan() PlanView {
+	return PlanView{
+		Hosts:   2,
+		Upgrade: &Upgrade{From: "v1.35.4", Path: []string{"v1.36.3", "v1.37.2"}, MaxUnavailable: 2},
+		Items: []PlanItem{{Host: "n1", Step: "n1/upgrade", Title: "control plane v1.36.3",
+			Change: spec.Change{Resource: "command kubeadm upgrade v1.36.3", Action: spec.Run}}},
+	}
+}
+
 func TestPlanView(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -51,6 +60,7 @@ func TestPlanView(t *testing.T) {
 		{"plan-inventory", withEdit(somePlan(1)), Options{}},
 		{"plan-nothing", PlanView{Hosts: 3}, Options{}},
 		{"plan-verbose", somePlan(5), Options{Verbose: true}},
+		{"plan-upgrade", upgradePlan(), Options{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

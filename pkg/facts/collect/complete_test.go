@@ -68,6 +68,7 @@ func everything(t *testing.T) *site {
 		"/usr/lib/systemd/system/docker.service":                                "[Unit]\n",
 		"/etc/kubernetes/admin.conf":                                            "x",
 		"/etc/kubernetes/kubelet.conf":                                          "x",
+		"/etc/kubernetes/manifests/etcd.yaml":                                   "    image: registry.k8s.io/etcd:3.7.0-0\n",
 		"/etc/ufw/ufw.conf":                                                     "ENABLED=yes\n",
 		"/proc/net/ip_tables_names":                                             "filter\n",
 		"/lib/systemd/system/chrony.service":                                    "",

@@ -9,7 +9,7 @@ import (
 // The rules themselves live in preflight, where a test holds them against this
 // list: the inventory must know a misspelt name before any host is reached.
 var checkRules = map[string]bool{
-	"reach": false, "architecture": false, "systemd": false, "kernel": false, "cgroup-v1": false, "kmsg": false,
+	"reach": false, "architecture": false, "systemd": false, "kernel": false, "cgroup-v1": false, "cgroup-controllers": false, "kmsg": false,
 	"resources": false, "disk": false, "inodes": false, "node-address": false, "foreign-containerd": false,
 	"conflict": false, "foreign-kubelet": false, "stale-join": false, "port-held": false, "swap": false,
 	"resolver": false, "dns-servers": false, "dns-limits": false, "dns-names": false, "dns-external": false,

@@ -68,32 +68,52 @@ func silent(f *facts.Host) bool {
 	return len(f.Resolver.Answers) > 0 && !slices.ContainsFunc(f.Resolver.Answers, answered)
 }
 
+// dnsServers finds servers that say nothing. A resolver on the host itself that
+// fails at every question, the root and the host's own name, says nothing either:
+// it asks itself, or a server that it does not reach.
 func dnsServers(_ Input, _ inventory.ResolvedHost, f *facts.Host) []Finding {
-	var order, mute []string
+	var order, mute, stubs []string
 	why := map[string]string{}
 	for _, a := range f.Resolver.Answers {
 		if !slices.Contains(order, a.Server) {
 			order = append(order, a.Server)
 			why[a.Server] = cmp.Or(a.Error, "no answer")
 		}
-		if a.Code != "" {
+		switch failed := a.Code == "SERVFAIL" || a.Code == "REFUSED"; {
+		case a.Code == "":
+		case failed && node.Loopback([]string{a.Server}):
+			if why[a.Server] != "" {
+				why[a.Server] = a.Code
+			}
+		default:
 			why[a.Server] = ""
 		}
 	}
 	for _, s := range order {
-		if why[s] != "" {
-			mute = append(mute, s+" ("+why[s]+")")
+		text := s + " (" + why[s] + ")"
+		switch {
+		case why[s] == "":
+		case node.Loopback([]string{s}):
+			stubs = append(stubs, text)
+		default:
+			mute = append(mute, text)
 		}
+	}
+	var out []Finding
+	if len(stubs) > 0 {
+		out = append(out, warnf("look whom it asks, itself perhaps (`ss -lunp sport = :53` names it), or name other servers in "+f.Resolver.Path,
+			"the resolver on the host itself has no answers: %s", strings.Join(stubs, ", "))...)
 	}
 	switch {
 	case len(mute) == 0:
-		return nil
-	case len(mute) == len(order):
-		return warnf("let UDP and TCP port 53 through to them, or name others in "+f.Resolver.Path,
-			"no DNS server answers: %s", strings.Join(mute, ", "))
+	case len(mute)+len(stubs) == len(order):
+		out = append(out, warnf("let UDP and TCP port 53 through to them, or name others in "+f.Resolver.Path,
+			"no DNS server answers: %s", strings.Join(mute, ", "))...)
+	default:
+		out = append(out, warnf("let UDP and TCP port 53 through to it, or take it out of "+f.Resolver.Path+": each question to it costs seconds",
+			"DNS servers that do not answer: %s", strings.Join(mute, ", "))...)
 	}
-	return warnf("let UDP and TCP port 53 through to it, or take it out of "+f.Resolver.Path+": each question to it costs seconds",
-		"DNS servers that do not answer: %s", strings.Join(mute, ", "))
+	return out
 }
 
 func dnsLimits(_ Input, _ inventory.ResolvedHost, f *facts.Host) []Finding {

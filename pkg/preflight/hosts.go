@@ -68,7 +68,11 @@ func swap(_ Input, h inventory.ResolvedHost, f *facts.Host) []Finding {
 	var names []string
 	for _, a := range f.Swap.Active {
 		used, size = used+a.Used, size+a.Size
-		names = append(names, a.Path)
+		name := a.Path
+		if a.Kind != "" {
+			name += " (" + a.Kind + ")"
+		}
+		names = append(names, name)
 	}
 	const stays = "write `swapOff: true` for the host, or leave it: the kubelet lets pods use none of it"
 	switch {
@@ -86,11 +90,14 @@ func swap(_ Input, h inventory.ResolvedHost, f *facts.Host) []Finding {
 			"systemd turns swap on at boot by the partition's type alone: %s", strings.Join(f.Swap.GPTAuto, ", "))...)
 	}
 	if back := slices.Concat(f.Swap.Fstab, f.Swap.Units); size > 0 || len(back) > 0 {
-		text := "swap is on: " + strings.Join(names, ", ")
-		if size == 0 {
-			text = "swap comes back at boot: " + strings.Join(back, ", ")
+		var text []string
+		if size > 0 {
+			text = append(text, "swap is on: "+strings.Join(names, ", "))
 		}
-		out = append(out, noticef("nothing: apply turns it off and keeps it off", "%s", text)...)
+		if len(back) > 0 {
+			text = append(text, "swap comes back at boot: "+strings.Join(back, ", "))
+		}
+		out = append(out, noticef("nothing: apply turns it off and keeps it off", "%s", strings.Join(text, "; "))...)
 	}
 	return out
 }

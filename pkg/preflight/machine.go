@@ -2,6 +2,8 @@ package preflight
 
 import (
 	"net/netip"
+	"slices"
+	"strings"
 
 	"kforge.dev/kforge/pkg/facts"
 	"kforge.dev/kforge/pkg/inventory"
@@ -67,6 +69,24 @@ func cgroup(_ Input, h inventory.ResolvedHost, f *facts.Host) []Finding {
 		"the host has cgroup v1, as the inventory allows")
 }
 
+// neededControllers are those of cgroup v2 without which kubeadm goes no further;
+// devices and freezer are part of the kernel since 4.15 and 5.2.
+var neededControllers = []string{"cpu", "cpuset", "memory", "pids"}
+
+// controllers finds what small boards boot without (cgroup_disable=memory), and
+// kernels that were built without it. A host that tells of none was not asked.
+func controllers(_ Input, _ inventory.ResolvedHost, f *facts.Host) []Finding {
+	if f.Kernel.Cgroup != 2 || len(f.Kernel.Controllers) == 0 {
+		return nil
+	}
+	missing := slices.DeleteFunc(slices.Clone(neededControllers), func(c string) bool { return slices.Contains(f.Kernel.Controllers, c) })
+	if len(missing) == 0 {
+		return nil
+	}
+	return errorf("take cgroup_disable= out of the kernel's command line (on small boards: add cgroup_enable=memory), or boot a kernel that has them",
+		"the kernel has no cgroup controller %s (it has %s): kubeadm refuses such a host", strings.Join(missing, ", "), strings.Join(f.Kernel.Controllers, " "))
+}
+
 func kmsg(_ Input, _ inventory.ResolvedHost, f *facts.Host) []Finding {
 	if f.Kernel.KmsgReadable {
 		return nil
@@ -99,7 +119,7 @@ func resources(_ Input, h inventory.ResolvedHost, f *facts.Host) []Finding {
 
 // disk wants room for binaries and images, and says when the kubelet would be
 // under disk pressure from the start.
-func disk(_ Input, _ inventory.ResolvedHost, f *facts.Host) []Finding {
+func disk(_ Input, h inventory.ResolvedHost, f *facts.Host) []Finding {
 	policy := node.Disk(f)
 	var out []Finding
 	seen := map[string]bool{}
@@ -115,7 +135,7 @@ func disk(_ Input, _ inventory.ResolvedHost, f *facts.Host) []Finding {
 			continue
 		}
 		seen[space.Mount] = true
-		installed := f.Kubernetes.KubeletConf || f.Kubernetes.AdminConf
+		installed := joined(f)
 		switch {
 		case space.Available < d.threshold:
 			out = append(out, errorf("free space on it, or mount a larger disk at "+d.path,
@@ -128,6 +148,41 @@ func disk(_ Input, _ inventory.ResolvedHost, f *facts.Host) []Finding {
 			out = append(out, warnf("free space on it, or mount a larger disk at "+d.path,
 				"%s has %s available: disk pressure begins at %s",
 				space.Mount, bytesText(space.Available), bytesText(d.threshold))...)
+		}
+	}
+	return append(out, rooms(h, f, seen)...)
+}
+
+// rooms looks at file systems of their own beside the kubelet's and containerd's.
+// seen are mounts of which all is said already.
+func rooms(h inventory.ResolvedHost, f *facts.Host, seen map[string]bool) []Finding {
+	const mib = 1 << 20
+	var out []Finding
+	for _, r := range []struct {
+		path   string
+		needed uint64
+		what   string
+		plane  bool // on control planes only
+	}{
+		{"/var/lib/etcd", 2048 * mib, "etcd's data", true}, // etcd's own limit of its size
+		{"/var/lib/kforge", 2048 * mib, "binaries and images on their way", false},
+		{"/usr/local/bin", 512 * mib, "binaries", false},
+		{"/opt/cni/bin", 128 * mib, "network plug-ins", false},
+		{"/var/log", 128 * mib, "logs of pods", false},
+		{"/tmp", 32 * mib, "temporary files", false},
+	} {
+		space := node.Space(f, r.path)
+		if space.Path == "" || seen[space.Mount] || r.plane && !h.ControlPlane() {
+			continue
+		}
+		seen[space.Mount] = true
+		hint := "free space on it, or mount a larger disk at " + r.path
+		switch {
+		case space.Available >= r.needed:
+		case !joined(f):
+			out = append(out, errorf(hint, "%s has %s available of %s: %s need %s", space.Mount, bytesText(space.Available), bytesText(space.Total), r.what, bytesText(r.needed))...)
+		case space.Available < r.needed/4: // what is installed takes its part
+			out = append(out, warnf(hint, "%s has %s available of %s, for %s", space.Mount, bytesText(space.Available), bytesText(space.Total), r.what)...)
 		}
 	}
 	return out

@@ -148,6 +148,15 @@ var networkCases = []struct {
 	}), []string{"warning dns-servers n2: do not answer: 10.0.0.3 (no answer)"}},
 	{"no server answers", all(on("n2", func(f *facts.Host) { f.Resolver.Answers = []facts.DNSAnswer{{Server: "10.0.0.2", Error: "refused"}} }),
 		lookups("n2", facts.Lookup{Question: "registry.k8s.io.", Error: "no answer"})), []string{"warning dns-servers n2: no DNS server answers: 10.0.0.2 (refused)"}},
+	{"a resolver that asks itself", on("n2", func(f *facts.Host) {
+		f.Resolver.Answers = []facts.DNSAnswer{{Server: "127.0.0.1", Error: "no answer within 1s"}, {Server: "127.0.0.1", Code: "SERVFAIL"}, {Server: "10.0.0.2", Code: "SERVFAIL"}}
+	}), []string{"warning dns-servers n2: the resolver on the host itself has no answers: 127.0.0.1 (SERVFAIL)"}},
+	{"a resolver that knows the host", on("n2", func(f *facts.Host) {
+		f.Resolver.Answers = []facts.DNSAnswer{{Server: "127.0.0.1", Code: "NXDOMAIN"}, {Server: "127.0.0.1", Code: "SERVFAIL"}}
+	}), nil},
+	{"a resolver of the host and a server that is mute", on("n2", func(f *facts.Host) {
+		f.Resolver.Answers = []facts.DNSAnswer{{Server: "127.0.0.1", Error: "refused"}, {Server: "10.0.0.2", Error: "no answer"}}
+	}), []string{"warning dns-servers n2: host itself has no answers: 127.0.0.1 (refused)", "warning dns-servers n2: no DNS server answers: 10.0.0.2 (no answer)"}},
 	{"four servers", on("n2", func(f *facts.Host) { f.Resolver.Upstreams = []string{"10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5"} }), []string{"warning dns-limits n2: not 10.0.0.5"}},
 	{"many search domains", on("n2", func(f *facts.Host) { f.Resolver.Search = slices.Repeat([]string{"example.com"}, 40) }), []string{"warning dns-limits n2: 40 search domains"}},
 	{"nothing outside", lookups("n2", facts.Lookup{Question: "registry.k8s.io.", Missing: true}), nil},
@@ -170,6 +179,9 @@ var networkCases = []struct {
 		in.NTP = map[string][]facts.NTPAnswer{"n2": {{Server: "ntp1", Stratum: 2}, {Server: "ntp2", Error: "no answer"}, {Server: "ntp3"}}}
 	}, []string{"warning time-answers n2: do not answer: ntp2 (no answer)", "warning time-answers n2: ntp3"}},
 	{"no time server", on("n2", func(f *facts.Host) { f.Time.Sources = []facts.TimeSource{{Name: "ntp1", State: "unreachable"}} }), []string{"warning time-sources n2: ntp1"}},
+	{"no time server of a container", on("n2", func(f *facts.Host) {
+		f.OS.Container, f.Time.Sources = "docker", []facts.TimeSource{{Name: "ntp1", State: "unreachable"}}
+	}), nil},
 	{"one time server is lost", on("n2", func(f *facts.Host) {
 		f.Time.Sources = []facts.TimeSource{{Name: "ntp1", State: "unreachable"}, {Name: "ntp2", State: "selected"}}
 	}), nil},
@@ -206,6 +218,28 @@ var networkCases = []struct {
 		}
 	}, nil},
 	{"one MAC address twice", all(on("n1", mac("02:00:00:00:00:01")), on("n2", mac("02:00:00:00:00:01"))), []string{"error mac n2: 02:00:00:00:00:01 of n1"}},
+}
+
+// Swap that apply turns off is told with all that it is and all that brings it back.
+func TestSwapIsTold(t *testing.T) {
+	t.Parallel()
+	in := healthy()
+	in.Facts["n2"].Swap = facts.Swap{
+		Active: []facts.SwapArea{{Path: "/dev/sda2", Kind: "partition", Size: gib}, {Path: "/dev/zram0", Kind: "zram", Size: gib}},
+		Fstab:  []string{"UUID=1-2"}, Units: []string{"swapfile.swap"},
+	}
+	in.Facts["n3"].Swap = facts.Swap{Fstab: []string{"/swap"}}
+	var got []string
+	for _, f := range preflight.Examine(in).Findings {
+		got = append(got, fmt.Sprintf("%s %s %s: %s", f.Severity, f.Rule, f.Host, f.Message))
+	}
+	want := []string{
+		"notice swap n2: swap is on: /dev/sda2 (partition), /dev/zram0 (zram); swap comes back at boot: UUID=1-2, swapfile.swap",
+		"notice swap n3: swap comes back at boot: /swap",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("found %q, want %q", got, want)
+	}
 }
 
 func tune(host, rule string, c inventory.Check) func(*preflight.Input) {

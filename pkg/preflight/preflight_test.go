@@ -64,6 +64,16 @@ var cases = []struct {
 		f.Kubernetes.KubeletConf = true
 	}, on("n1", func(f *facts.Host) { f.Kubernetes.AdminConf = true })), nil},
 	{"nearly full disk", on("n2", func(f *facts.Host) { f.Paths[0].Available = 8 * gib }), []string{"warning disk n2: begins at 5.0 GiB"}},
+	{"small file systems of their own", all(on("n1", room("/var/lib/etcd", gib)), on("n2", room("/var/lib/etcd", 0)), on("n3", room("/tmp", 0), func(in *preflight.Input) {
+		in.Facts["n3"].Paths = append(in.Facts["n3"].Paths, facts.PathSpace{Path: "/opt/cni/bin", Mount: "/tmp"})
+	})), []string{"error disk n1: /var/lib/etcd has 1.0 GiB available of 40 GiB: etcd's data need 2.0 GiB", "error disk n3: /tmp has 0 MiB available"}},
+	{"small file systems, but installed", all(on("n1", room("/usr/local/bin", gib/4)), on("n1", room("/var/log", gib/64)), on("n1", func(f *facts.Host) { f.Kubernetes.AdminConf = true })),
+		[]string{"warning disk n1: /var/log has 16 MiB available of 40 GiB, for logs of pods"}},
+	{"memory is not counted", on("n2", func(f *facts.Host) { f.Kernel.Controllers = []string{"cpuset", "cpu", "io", "pids"} }),
+		[]string{"error cgroup-controllers n2: memory (it has cpuset cpu io pids)"}},
+	{"all controllers", on("n2", func(f *facts.Host) {
+		f.Kernel.Controllers = []string{"cpuset", "cpu", "io", "memory", "hugetlb", "pids"}
+	}), nil},
 	{"nodeIP of nobody", func(in *preflight.Input) { in.Cluster.Hosts[1].NodeIP = "10.9.9.9" }, []string{"error node-address n2: 10.9.9.9"}},
 	{"address translation", func(in *preflight.Input) { in.Cluster.Hosts[1].Address = "203.0.113.5" }, []string{"warning node-address n2: 10.0.0.12 of eth0"}},
 	{"name as address", func(in *preflight.Input) { in.Cluster.Hosts[1].Address = "n2.example.com" }, nil},
@@ -82,6 +92,8 @@ var cases = []struct {
 	}), nil},
 	{"stub that tells nothing", on("n2", func(f *facts.Host) { f.Resolver = facts.Resolver{Servers: []string{"127.0.0.11"}} }),
 		[]string{"warning resolver n2: 192.0.2.53"}},
+	{"stub that has a name", on("n2", func(f *facts.Host) { f.Resolver = facts.Resolver{Servers: []string{"127.0.0.1"}, Stub: "dnsmasq"} }),
+		[]string{"warning resolver n2: asks 127.0.0.1 (dnsmasq), which pods cannot"}},
 	{"stub and servers named", func(in *preflight.Input) {
 		in.Facts["n2"].Resolver = facts.Resolver{Servers: []string{"127.0.0.11"}}
 		in.Cluster.DNSServers = []string{"10.0.0.2"}
@@ -101,6 +113,13 @@ var cases = []struct {
 	}, nil},
 	{"copied disks", on("n2", func(f *facts.Host) { f.MachineID = "id-10.0.0.11" }), []string{"warning machine-id : n1, n2"}},
 	{"unreachable host", func(in *preflight.Input) { delete(in.Facts, "n2") }, nil},
+}
+
+// room makes a file system of its own.
+func room(path string, available uint64) func(*facts.Host) {
+	return func(f *facts.Host) {
+		f.Paths = append(f.Paths, facts.PathSpace{Path: path, Mount: path, Type: "xfs", Total: 40 * gib, Available: available})
+	}
 }
 
 func on(host string, change func(*facts.Host), more ...func(*preflight.Input)) func(*preflight.Input) {

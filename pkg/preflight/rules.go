@@ -31,6 +31,7 @@ var catalogue = []Rule{
 	{Name: "systemd", Protects: "units can be run", host: systemd},
 	{Name: "kernel", Protects: "the kernel has what Kubernetes and containerd need", host: kernel},
 	{Name: "cgroup-v1", Protects: "the kubelet starts, and goes on to with coming versions", host: cgroup},
+	{Name: "cgroup-controllers", Protects: "the kernel can limit what pods take", host: controllers},
 	{Name: "kmsg", Protects: "the kubelet finds the kernel's log", host: kmsg},
 	{Name: "resources", Protects: "CPU and memory suffice", host: resources},
 	{Name: "disk", Protects: "there is room for images, and no disk pressure from the start", host: disk},

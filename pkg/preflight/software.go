@@ -98,8 +98,11 @@ func resolver(in Input, _ inventory.ResolvedHost, f *facts.Host) []Finding {
 	case err != nil:
 		return errorf(hint, "no DNS servers for pods: %s names no usable one (%s)", f.Resolver.Path, strings.Join(f.Resolver.Servers, ", "))
 	case r.Guessed:
-		return warnf(hint, "the host asks %s, which pods cannot, and does not tell who is behind it: pods will ask %s",
-			strings.Join(f.Resolver.Servers, ", "), strings.Join(in.FallbackDNS, ", "))
+		who := strings.Join(f.Resolver.Servers, ", ")
+		if s := f.Resolver.Stub; s != "" && s != "unknown" {
+			who += " (" + s + ")"
+		}
+		return warnf(hint, "the host asks %s, which pods cannot, and does not tell who is behind it: pods will ask %s", who, strings.Join(in.FallbackDNS, ", "))
 	}
 	return nil
 }

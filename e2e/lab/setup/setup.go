@@ -28,6 +28,7 @@ var tools = []tool{
 	{Package: "mmdebstrap", Program: "mmdebstrap"},
 	{Package: "iptables", Program: "iptables"},
 	{Package: "iproute2", Program: "ip"},
+	{Package: "nftables", Program: "nft"}, // of a unit test
 	{Package: "openssh-client", Program: "ssh"},
 	{Package: "gcc", Program: "gcc"},
 	{Package: "libc6-dev", File: "/usr/include/stdlib.h"},
@@ -40,17 +41,24 @@ var tools = []tool{
 
 // Machine installs what is missing and starts Docker when it does not answer. Docker's log goes to dockerd.log in stateDir.
 func Machine(ctx context.Context, stateDir string, log io.Writer) error {
-	if packages := missing(tools); len(packages) > 0 {
-		fmt.Fprintf(log, "installing %s\n", strings.Join(packages, " "))
-		if err := install(ctx, packages); err != nil {
-			return err
-		}
+	if err := ensure(ctx, tools, log); err != nil {
+		return err
 	}
 	if dockerAnswers(ctx) == nil {
 		return nil
 	}
 	fmt.Fprintln(log, "starting dockerd")
 	return startDocker(ctx, stateDir)
+}
+
+// ensure installs the packages of tools that are not there.
+func ensure(ctx context.Context, tools []tool, log io.Writer) error {
+	packages := missing(tools)
+	if len(packages) == 0 {
+		return nil
+	}
+	fmt.Fprintf(log, "installing %s\n", strings.Join(packages, " "))
+	return install(ctx, packages)
 }
 
 // missing lists the packages of the tools that are not there, each once.

@@ -65,13 +65,13 @@ func TestBrokenNetworks(t *testing.T) {
 	}
 	for _, tool := range []string{"ip", "nft"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("no %s here", tool)
+			t.Fatalf("%v: make setup installs it", err)
 		}
 	}
 	a, r, b := fmt.Sprintf("kfa%d", os.Getpid()), fmt.Sprintf("kfr%d", os.Getpid()), fmt.Sprintf("kfb%d", os.Getpid())
 	for _, ns := range []string{a, r, b} {
 		if out, err := exec.Command("ip", "netns", "add", ns).CombinedOutput(); err != nil {
-			t.Skipf("no network namespaces here: %s", out)
+			t.Fatalf("no network namespaces here: %s", out)
 		}
 		t.Cleanup(func() { exec.Command("ip", "netns", "del", ns).Run() })
 	}
@@ -118,7 +118,9 @@ func TestBrokenNetworks(t *testing.T) {
 		pathMTU, hopsThere, hopsBack int
 	}{
 		{"whole", "true", "", "", nearAddress, 1500, 1, 1},
-		{"a smaller link", "ip -n $R link set r1 mtu 1417; ip -n $B link set b0 mtu 1417", "", "", nearAddress, 1417, 1, 1},
+		{"another way back", "ip -n $A link add a1 type veth peer name b1 netns $B; ip -n $A addr add 10.99.3.1/24 dev a1; ip -n $B addr add 10.99.3.2/24 dev b1; " +
+			"ip -n $A link set a1 up; ip -n $B link set b1 up; ip -n $B route add " + nearAddress + " via 10.99.3.1", "", "", nearAddress, 1500, 1, 0},
+		{"a smaller link", "ip -n $A link del a1; ip -n $R link set r1 mtu 1417; ip -n $B link set b0 mtu 1417", "", "", nearAddress, 1417, 1, 1},
 		{"a black hole", "ip netns exec $R nft add rule ip f o ip protocol icmp drop", "", "", nearAddress, 1417, 1, 1},
 		{"udp dropped", "ip netns exec $B nft add rule ip f i udp dport 8472 drop", "", "no answer", "", 0, -1, -1},
 		{"udp refused, tcp dropped", "ip netns exec $B nft flush chain ip f i; ip netns exec $B nft add rule ip f i udp dport 8472 reject; ip netns exec $B nft add rule ip f i tcp dport 10250 drop",

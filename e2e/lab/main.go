@@ -48,7 +48,8 @@ const usage = `usage: go run ./e2e/lab VERB [flags] [arguments]
   down                      remove hosts, network, mirror and keys; the cache stays
   status                    what is there
   exec HOST -- CMD...       run a command as root on a host
-  break HOST FAULT          faults: %s
+  break HOST FAULT [PEER]   faults: %s
+                            (machine-id and port are between two hosts)
   heal HOST FAULT           take the fault away
   vm up [-n 1] [-disks 2x1G] [-memory 1G]  virtual machines v1 to vN
   vm down [HOST...]         remove virtual machines
@@ -207,8 +208,8 @@ func execute(ctx context.Context, o site.Options, args []string, stdin io.Reader
 }
 
 func breakOrHeal(ctx context.Context, o site.Options, verb string, args []string) error {
-	if len(args) != 2 {
-		return fmt.Errorf("usage: lab %s HOST FAULT; faults: %s", verb, strings.Join(host.Faults(), " "))
+	if n := len(args); n != 2 && !(verb == "break" && n == 3) {
+		return fmt.Errorf("usage: lab break HOST FAULT [PEER], lab heal HOST FAULT; faults: %s", strings.Join(host.Faults(), " "))
 	}
 	h, err := site.Host(ctx, o, args[0])
 	if err != nil {
@@ -217,7 +218,15 @@ func breakOrHeal(ctx context.Context, o site.Options, verb string, args []string
 	if verb == "heal" {
 		return h.Heal(ctx, host.Fault(args[1]))
 	}
-	return h.Break(ctx, host.Fault(args[1]))
+	var peers []*host.Host
+	if len(args) == 3 {
+		peer, err := site.Host(ctx, o, args[2])
+		if err != nil {
+			return err
+		}
+		peers = append(peers, peer)
+	}
+	return h.Break(ctx, host.Fault(args[1]), peers...)
 }
 
 func checksum(ctx context.Context, o site.Options, names []string, list bool, stdout io.Writer) error {

@@ -115,6 +115,12 @@ var proxyRoot = rootfs{
 	Commands: []string{"rm -rf /usr/share/zoneinfo /usr/share/perl5 /usr/lib/*/perl-base /usr/bin/perl* /var/cache/* /var/log/* /var/lib/apt /usr/share/doc"},
 }
 
+// HostRoot builds the root file system of hosts alone, and gives its directory and key.
+func HostRoot(ctx context.Context, store *Store) (dir, key string, err error) {
+	dir, err = store.Ensure(ctx, hostRoot.key(), hostRoot.build)
+	return dir, hostRoot.key().String(), err
+}
+
 func (r rootfs) key() Key { return Key{Name: r.Name, Version: r.Suite, Recipe: r} }
 
 // build fills dir with root.tar.

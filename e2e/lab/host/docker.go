@@ -34,7 +34,7 @@ func dockerLines(ctx context.Context, args ...string) ([]string, error) {
 // createArgs are the arguments that make a container a host. Not --privileged: that fails where root itself lacks
 // CAP_SYS_RESOURCE, and such a host without it is a real case (unprivileged LXC).
 func createArgs(name, address, image, owner string) []string {
-	return []string{
+	args := []string{
 		"create", "--name", container(name), "--hostname", name, "--label", label, "--label", nameLabel + "=" + name, "--label", keysLabel + "=" + owner,
 		"--network", network, "--ip", address,
 		"--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE",
@@ -44,8 +44,11 @@ func createArgs(name, address, image, owner string) []string {
 		// containerd's overlays cannot lie on Docker's own.
 		"--volume", "/var",
 		"--stop-signal", "RTMIN+3", "--env", "container=docker",
-		image,
 	}
+	for i := range namedMachines {
+		args = append(args, "--add-host", fmt.Sprintf("v%d:%s", i+1, MachineAddress(i+1)))
+	}
+	return append(args, image)
 }
 
 // ensureImage imports the root file system as a Docker image named by its content, once.
@@ -100,19 +103,27 @@ func (d docked) Reboot(ctx context.Context) error {
 // Cable keeps the host's interface and address and lets it see the carrier go, which disconnecting it from Docker's network would
 // not: it would come back with another interface name.
 func (d docked) Cable(ctx context.Context, state string) error {
+	link, err := d.Link(ctx)
+	if err != nil {
+		return err
+	}
+	return proc.Run(ctx, "ip", "link", "set", "dev", link, state)
+}
+
+func (d docked) Link(ctx context.Context) (string, error) {
 	var out bytes.Buffer
 	if err := d.Stream(ctx, nil, &out, nil, "cat", "/sys/class/net/eth0/iflink"); err != nil {
-		return err
+		return "", err
 	}
 	index, err := strconv.Atoi(strings.TrimSpace(out.String()))
 	if err != nil {
-		return fmt.Errorf("reading the index of the link: %w", err)
+		return "", fmt.Errorf("reading the index of the link: %w", err)
 	}
 	link, err := net.InterfaceByIndex(index)
 	if err != nil {
-		return fmt.Errorf("finding the machine's end of the link: %w", err)
+		return "", fmt.Errorf("finding the machine's end of the link: %w", err)
 	}
-	return proc.Run(ctx, "ip", "link", "set", "dev", link.Name, state)
+	return link.Name, nil
 }
 
 func (d docked) Put(ctx context.Context, files []File) error {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+
+	"kforge.dev/kforge/e2e/lab/proc"
 )
 
 // Fault is something that goes wrong on hosts.
@@ -21,6 +23,9 @@ const (
 	SSHD        Fault = "sshd"         // sshd is stopped; sessions live on
 	HostKey     Fault = "hostkey"      // the host shows another key than known_hosts says
 	Containerd  Fault = "containerd"   // somebody else's containerd is configured
+	Var         Fault = "var"          // /var is full
+	DNSLoop     Fault = "dns-loop"     // resolv.conf names a resolver on the host that asks itself
+	LinkMTU     Fault = "link-mtu"     // the link carries 1400 bytes and the host does not know
 )
 
 // fault is how to break a host and how to heal it.
@@ -74,6 +79,43 @@ var faults = map[Fault]fault{
 			return h.script(ctx, `systemctl restart ssh`)
 		},
 	},
+	// What daemons have open stays below.
+	Var: scripts(
+		`if mountpoint -q /var && grep -q '^full /var ' /proc/mounts; then echo "/var is full already" >&2; exit 1; fi
+		mkdir -p /run/full
+		mount -t tmpfs -o mode=0755,size=$(($(du -sxk /var | cut -f1) + 2048))k full /run/full
+		cp -ax /var/. /run/full/
+		dd if=/dev/zero of=/run/full/filler bs=4k 2>/dev/null || true
+		mount --bind /run/full /var
+		umount /run/full`,
+		`umount --lazy /var; rmdir /run/full`),
+	// The resolver hands each question to whom resolv.conf names, which is itself, and says SERVFAIL when no answer comes. It
+	// waits for one answer at a time, so that the circle stays slow.
+	DNSLoop: scripts(
+		`cat >/run/lab-resolver.pl <<-'END'
+		use Socket;
+		my $self = pack_sockaddr_in(53, inet_aton("127.0.0.1"));
+		socket(my $in, PF_INET, SOCK_DGRAM, 0) or die "opening: $!";
+		bind($in, $self) or die "binding: $!";
+		while (defined(my $from = recv($in, my $question, 4096, 0))) {
+			socket(my $out, PF_INET, SOCK_DGRAM, 0) or die "asking: $!";
+			send($out, $question, 0, $self);
+			vec(my $ready = "", fileno($out), 1) = 1;
+			my $answer = $question;
+			if (select($ready, undef, undef, 2)) { recv($out, $answer, 4096, 0) } else { substr($answer, 2, 2) = "\x81\x82" }
+			send($in, $answer, 0, $from);
+		}
+		END
+		systemd-run --quiet --unit=lab-resolver perl /run/lab-resolver.pl
+		cp /etc/resolv.conf /run/resolv.conf.asked
+		echo nameserver 127.0.0.1 >/etc/resolv.conf`,
+		`cat /run/resolv.conf.asked >/etc/resolv.conf; rm /run/resolv.conf.asked
+		systemctl stop lab-resolver; rm /run/lab-resolver.pl`),
+	// In the middle, as at a switch: the host's own interface says 1500.
+	LinkMTU: {
+		breakIt: func(ctx context.Context, h *Host) error { return h.linkMTU(ctx, "1400") },
+		heal:    func(ctx context.Context, h *Host) error { return h.linkMTU(ctx, "1500") },
+	},
 	Containerd: scripts(
 		`for f in /etc/containerd/config.toml /lib/systemd/system/containerd.service; do
 			if [ -e $f ]; then echo "$f is there already" >&2; exit 1; fi
@@ -115,13 +157,37 @@ func Faults() []string {
 	for f := range machineFaults {
 		names = append(names, string(f))
 	}
+	for f := range peerFaults {
+		names = append(names, string(f))
+	}
 	sort.Strings(names)
 	return names
 }
 
-// Break brings the fault about.
-func (h *Host) Break(ctx context.Context, f Fault) error {
-	return h.fault("breaking", f, func(known fault) error { return known.breakIt(ctx, h) })
+// Break brings the fault about. A fault between two hosts wants the other one as its peer, and no other fault does.
+func (h *Host) Break(ctx context.Context, f Fault, peers ...*Host) error {
+	between, ok := peerFaults[f]
+	switch {
+	case !ok && len(peers) == 0:
+		return h.fault("breaking", f, func(known fault) error { return known.breakIt(ctx, h) })
+	case !ok:
+		return fmt.Errorf("breaking %s: %s is no fault between two hosts", h.Name, f)
+	case len(peers) != 1 || peers[0].Name == h.Name:
+		return fmt.Errorf("breaking %s: %s is between two hosts: name another one", h.Name, f)
+	}
+	if err := between.breakIt(ctx, h, peers[0]); err != nil {
+		return fmt.Errorf("breaking %s of %s: %w", f, h.Name, err)
+	}
+	return nil
+}
+
+// linkMTU sets what the other end of the host's network link carries.
+func (h *Host) linkMTU(ctx context.Context, bytes string) error {
+	link, err := h.machine.Link(ctx)
+	if err != nil {
+		return err
+	}
+	return proc.Run(ctx, "ip", "link", "set", "dev", link, "mtu", bytes)
 }
 
 // Heal takes the fault away.
@@ -131,6 +197,9 @@ func (h *Host) Heal(ctx context.Context, f Fault) error {
 
 func (h *Host) fault(verb string, f Fault, do func(fault) error) error {
 	known, ok := faults[f]
+	if between, is := peerFaults[f]; is {
+		known, ok = fault{heal: between.heal}, true
+	}
 	if m, own := machineFaults[f]; own {
 		if !h.machine.OwnKernel() {
 			return fmt.Errorf("%s %s: %s needs a host with a kernel of its own (lab vm up)", verb, h.Name, f)

@@ -38,6 +38,8 @@ type Machine interface {
 	Reboot(ctx context.Context) error // returns when the system that ran is gone
 	// Cable sets the other end of the host's network link "up" or "down".
 	Cable(ctx context.Context, state string) error
+	// Link is the name of that end, an interface of this machine.
+	Link(ctx context.Context) (string, error)
 	Put(ctx context.Context, files []File) error
 	// OwnKernel tells whether the host has a clock, swap, modules and disks of its own.
 	OwnKernel() bool

@@ -99,8 +99,8 @@ func TestCreateArgs(t *testing.T) {
 func TestEveryFaultIsNamed(t *testing.T) {
 	t.Parallel()
 	want := []string{
-		"clock-ahead", "clock-daemon", "containerd", "disk", "disk-ext4", "disk-lvm", "dns", "hostkey", "kill", "mtu", "net", "sshd", "sudo",
-		"swap-file", "swap-partition", "swap-unit", "swap-zram",
+		"clock-ahead", "clock-daemon", "containerd", "disk", "disk-ext4", "disk-lvm", "dns", "dns-loop", "hostkey", "kill", "link-mtu",
+		"machine-id", "mtu", "net", "port", "sshd", "sudo", "swap-file", "swap-partition", "swap-unit", "swap-zram", "var",
 	}
 	if diff := cmp.Diff(want, Faults()); diff != "" {
 		t.Errorf("Faults() (-want +got):\n%s", diff)
@@ -121,6 +121,21 @@ func TestContainersRefuseFaultsOfMachines(t *testing.T) {
 		}
 		if _, both := faults[f]; both {
 			t.Errorf("fault %s is there twice", f)
+		}
+	}
+}
+
+// Without its peer a fault between two hosts is nothing, and no other fault has one.
+func TestPeersOfFaults(t *testing.T) {
+	t.Parallel()
+	n1, n2 := (&Lab{}).docked(1), (&Lab{}).docked(2)
+	for want, err := range map[string]error{
+		"port is between two hosts: name another one":       n1.Break(t.Context(), Port),
+		"machine-id is between two hosts: name another one": n1.Break(t.Context(), MachineID, n1),
+		"dns is no fault between two hosts":                 n1.Break(t.Context(), DNS, n2),
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Break() = %v, want %s", err, want)
 		}
 	}
 }

@@ -19,6 +19,9 @@ import (
 // Gateway is this machine's address on the hosts' network.
 const Gateway = "10.88.17.1"
 
+// TimePort is where the machine tells the time there, beside any time server of its own.
+const TimePort = "5123"
+
 const (
 	network   = "kforge-lab" // also the name of the bridge
 	subnet    = "10.88.17.0/24"
@@ -26,7 +29,9 @@ const (
 	nameLabel = "kforge.lab.host"
 	keysLabel = "kforge.lab.keys" // which lab made it: a digest of its public keys
 	maxHosts  = 20                // n20 is at 10.88.17.30, and virtual machines begin at .31
-	bootTime  = 90 * time.Second  // far above the usual 2 s: many hosts may share few cores
+	// namedMachines are virtual machines that containers know by name; Docker tells them of each other.
+	namedMachines = 4
+	bootTime      = 90 * time.Second // far above the usual 2 s: many hosts may share few cores
 )
 
 // Lab is the hosts of this machine. There is one lab per machine, since its network is fixed.
@@ -45,6 +50,21 @@ func container(name string) string { return network + "-" + name }
 
 // address of the i-th host, from 1: 10.88.17.11 for the first.
 func address(i int) string { return fmt.Sprintf("10.88.17.%d", 10+i) }
+
+// MachineAddress is that of the i-th virtual machine, from 1: 10.88.17.31 for v1.
+func MachineAddress(i int) string { return fmt.Sprintf("10.88.17.%d", 30+i) }
+
+// Names are lines of /etc/hosts for all containers that there may be, and for a few virtual machines.
+func Names() string {
+	var b strings.Builder
+	for i := range maxHosts {
+		fmt.Fprintf(&b, "%s n%d\n", address(i+1), i+1)
+	}
+	for i := range namedMachines {
+		fmt.Fprintf(&b, "%s v%d\n", MachineAddress(i+1), i+1)
+	}
+	return b.String()
+}
 
 // docked is the i-th host made of a container.
 func (l *Lab) docked(i int) *Host {

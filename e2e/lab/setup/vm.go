@@ -2,9 +2,7 @@ package setup
 
 import (
 	"context"
-	"fmt"
 	"io"
-	"strings"
 )
 
 // vmTools are what only virtual machines need.
@@ -16,11 +14,4 @@ var vmTools = []tool{
 }
 
 // VirtualMachines installs what is missing for virtual machines.
-func VirtualMachines(ctx context.Context, log io.Writer) error {
-	packages := missing(vmTools)
-	if len(packages) == 0 {
-		return nil
-	}
-	fmt.Fprintf(log, "installing %s\n", strings.Join(packages, " "))
-	return install(ctx, packages)
-}
+func VirtualMachines(ctx context.Context, log io.Writer) error { return ensure(ctx, vmTools, log) }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,6 +16,9 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"kforge.dev/kforge/e2e/lab/clock"
 	"kforge.dev/kforge/e2e/lab/host"
 	"kforge.dev/kforge/e2e/lab/mirror"
 	"kforge.dev/kforge/e2e/lab/proc"
@@ -23,13 +27,20 @@ import (
 // MirrorAddress is where the hosts and this machine reach the mirror.
 const MirrorAddress = host.Gateway + ":5080"
 
-// ServeMirror serves the mirror on address until ctx ends.
+// ServeMirror serves the mirror on address until ctx ends, and on the same address the time.
 func ServeMirror(ctx context.Context, o Options, address string) error {
 	_, m, err := Artifacts(ctx, o)
 	if err != nil {
 		return err
 	}
-	return mirror.Serve(ctx, address, m)
+	name, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("serving the mirror: %w", err)
+	}
+	eg, ctx := errgroup.WithContext(ctx)
+	eg.Go(func() error { return mirror.Serve(ctx, address, m) })
+	eg.Go(func() error { return clock.Serve(ctx, net.JoinHostPort(name, host.TimePort)) })
+	return eg.Wait()
 }
 
 func binaryFile(state string) string { return filepath.Join(state, "lab-mirror") }

@@ -76,6 +76,37 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 	return lab, nil
 }
 
+// Bare makes bare hosts and nothing else: no artifacts, no mirror. Hosts that are there are replaced.
+func Bare(ctx context.Context, o Options) ([]*host.Host, error) {
+	o, err := o.complete()
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := lock(o.State)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := setup.Machine(ctx, o.State, o.Log); err != nil {
+		return nil, err
+	}
+	dir, key, err := artifact.HostRoot(ctx, &artifact.Store{Dir: o.Cache, Log: o.Log})
+	if err != nil {
+		return nil, err
+	}
+	lab, root := &host.Lab{State: o.State, Log: o.Log}, host.Root{Tar: filepath.Join(dir, "root.tar"), Key: key}
+	there, err := lab.Hosts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(there) > 0 {
+		if err := lab.Reset(ctx, root); err != nil {
+			return nil, err
+		}
+	}
+	return lab.Up(ctx, root, o.Hosts)
+}
+
 // Down removes hosts, virtual machines, network, mirror process and keys. The artifacts stay in the cache, the log of dockerd in the state directory.
 func Down(ctx context.Context, o Options) error {
 	o, err := o.complete()

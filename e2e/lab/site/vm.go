@@ -12,12 +12,24 @@ import (
 )
 
 // UpVMs makes virtual machines v1 to vN on the hosts' network, and the network when it is not there. It needs neither the mirror
-// nor the containers, and leaves them alone.
+// nor the containers, and leaves them alone: those can be made while the machines boot.
 func UpVMs(ctx context.Context, o Options, n int, v vm.Options) ([]*host.Host, error) {
 	o, err := o.complete()
 	if err != nil {
 		return nil, err
 	}
+	hosts, err := powerOn(ctx, o, n, v)
+	if err != nil {
+		return nil, err
+	}
+	if err := vm.Booted(ctx, hosts); err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(o.Log, "%d virtual machines answer\n", len(hosts))
+	return hosts, nil
+}
+
+func powerOn(ctx context.Context, o Options, n int, v vm.Options) ([]*host.Host, error) {
 	unlock, err := lock(o.State)
 	if err != nil {
 		return nil, err
@@ -37,12 +49,7 @@ func UpVMs(ctx context.Context, o Options, n int, v vm.Options) ([]*host.Host, e
 	if err := lab.EnsureNetwork(ctx); err != nil {
 		return nil, err
 	}
-	hosts, err := vm.Up(ctx, lab, image, n, v)
-	if err != nil {
-		return nil, err
-	}
-	fmt.Fprintf(o.Log, "%d virtual machines answer\n", len(hosts))
-	return hosts, nil
+	return vm.Up(ctx, lab, image, n, v)
 }
 
 // DownVMs removes the named virtual machines, all without names.

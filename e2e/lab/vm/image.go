@@ -38,12 +38,13 @@ func (m *machine) identity() ([]host.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding name servers: %w", err)
 	}
-	network := fmt.Sprintf("[Match]\nName=vec0\n[Network]\nAddress=%s/24\nGateway=%s\nLinkLocalAddressing=no\n", address(m.index), host.Gateway)
+	network := fmt.Sprintf("[Match]\nName=vec0\n[Network]\nAddress=%s/24\nGateway=%s\nLinkLocalAddressing=no\n", host.MachineAddress(m.index), host.Gateway)
 	return append(files,
 		host.File{Path: "/etc/machine-id", Mode: 0o444, Content: []byte(hex.EncodeToString(id) + "\n")},
 		host.File{Path: "/etc/hostname", Mode: 0o644, Content: []byte(m.name + "\n")},
-		host.File{Path: "/etc/hosts", Mode: 0o644, Content: []byte("127.0.0.1 localhost\n::1 localhost\n" + address(m.index) + " " + m.name + "\n")},
+		host.File{Path: "/etc/hosts", Mode: 0o644, Content: []byte("127.0.0.1 localhost\n::1 localhost\n" + host.Names())},
 		host.File{Path: "/etc/resolv.conf", Mode: 0o644, Content: remote(resolv)},
+		host.File{Path: "/etc/chrony/sources.d/lab.sources", Mode: 0o644, Content: []byte("server " + host.Gateway + " port " + host.TimePort + " iburst\n")},
 		host.File{Path: "/etc/systemd/network/10-lab.network", Mode: 0o644, Content: []byte(network)},
 	), nil
 }

@@ -96,6 +96,8 @@ func (m *machine) Cable(ctx context.Context, state string) error {
 	return proc.Run(ctx, "ip", "link", "set", "dev", m.tap(), "nomaster")
 }
 
+func (m *machine) Link(context.Context) (string, error) { return m.tap(), nil }
+
 func (m *machine) OwnKernel() bool { return true }
 
 // remove ends the machine and takes away its link and its disks.

@@ -50,16 +50,13 @@ func ParseDisks(text string) (Disks, error) {
 	return Disks{Count: count, Size: m[2]}, err
 }
 
-// address of the i-th machine, from 1: 10.88.17.31 for the first.
-func address(i int) string { return fmt.Sprintf("10.88.17.%d", 30+i) }
-
 func root(l *host.Lab) string { return filepath.Join(l.State, "vms") }
 
 // newHost is the i-th machine, be it there or not.
 func newHost(l *host.Lab, i int) (*host.Host, *machine) {
 	name := fmt.Sprintf("v%d", i)
 	m := &machine{name: name, index: i, dir: filepath.Join(root(l), name), lab: l}
-	m.host = host.New(l, name, address(i), m)
+	m.host = host.New(l, name, host.MachineAddress(i), m)
 	return m.host, m
 }
 
@@ -91,8 +88,8 @@ func machines(l *host.Lab) ([]*machine, error) {
 	return all, nil
 }
 
-// Up makes machines v1 to vN from a disk image, those that are not there yet, starts those that are off, and returns all N when
-// every one answers over SSH. The hosts' network must be there.
+// Up makes machines v1 to vN from a disk image, those that are not there yet, starts those that are off, and returns all N. It does
+// not wait for them: see Booted. The hosts' network must be there.
 func Up(ctx context.Context, l *host.Lab, image string, n int, o Options) ([]*host.Host, error) {
 	if n < 1 || n > maxVMs {
 		return nil, fmt.Errorf("making %d virtual machines: want 1 to %d", n, maxVMs)
@@ -115,16 +112,20 @@ func Up(ctx context.Context, l *host.Lab, image string, n int, o Options) ([]*ho
 		}
 	}
 	eg, ctx := errgroup.WithContext(ctx)
-	for _, h := range hosts {
-		eg.Go(func() error {
-			running, err := h.Running(ctx)
-			if err != nil || running {
-				return errors.Join(err, h.WaitSSH(ctx, bootTime))
-			}
-			return h.Start(ctx)
-		})
+	for i := range n {
+		_, m := newHost(l, i+1)
+		eg.Go(func() error { return m.Start(ctx) })
 	}
 	return hosts, eg.Wait()
+}
+
+// Booted waits until machines answer over SSH.
+func Booted(ctx context.Context, hosts []*host.Host) error {
+	eg, ctx := errgroup.WithContext(ctx)
+	for _, h := range hosts {
+		eg.Go(func() error { return h.WaitSSH(ctx, bootTime) })
+	}
+	return eg.Wait()
 }
 
 // Down removes the named machines with their disks and network links, all without names. Nothing of them stays.

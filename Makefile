@@ -75,8 +75,8 @@ e2e: build ## the lab's tests: real hosts, real clusters
 		$(GO) test -tags e2e -count=1 -run TestReal ./pkg/kube ./pkg/etcd
 
 .PHONY: e2e-vm
-e2e-vm: build ## the lab's test on a virtual machine: clock, swap, modules, disks, reboot
-	$(GO) test -tags e2e -count=1 -timeout 20m -run TestVirtualMachine -v ./e2e
+e2e-vm: build ## the lab's test with a virtual machine: planted faults, swap, modules, reboot
+	$(GO) test -tags e2e -count=1 -timeout 20m -run TestPlanted -v ./e2e
 
 .PHONY: test
 test: ## everything: set-up, lint, unit tests, the lab's tests

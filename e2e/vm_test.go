@@ -4,17 +4,13 @@ package e2e
 
 import (
 	"context"
-	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"kforge.dev/kforge/e2e/lab/host"
-	"kforge.dev/kforge/e2e/lab/site"
-	"kforge.dev/kforge/e2e/lab/vm"
 	"kforge.dev/kforge/pkg/agentbin"
 	"kforge.dev/kforge/pkg/facts"
 	kforgehost "kforge.dev/kforge/pkg/host"
@@ -23,80 +19,11 @@ import (
 	"kforge.dev/kforge/pkg/wire"
 )
 
-// TestVirtualMachine is for what a container cannot be: a host with a kernel,
-// clock, swap, modules and disks of its own, that boots again.
-func TestVirtualMachine(t *testing.T) {
-	t.Setenv("SSH_AUTH_SOCK", "")
-	ctx := t.Context()
-	o := site.Options{Log: testLog{t}}
-	if err := site.DownVMs(ctx, o); err != nil { // one that is there may not be bare
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := site.DownVMs(context.WithoutCancel(ctx), o); err != nil {
-			t.Error(err)
-		}
-	})
-	hosts, err := site.UpVMs(ctx, o, 1, vm.Options{Disks: vm.Disks{Count: 2, Size: "1G"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := vmLab{host: hosts[0], kforge: newKforge(t)}
-	if m.lab, err = site.Open(o); err != nil {
-		t.Fatal(err)
-	}
-	m.inventory = m.write(t)
-	for _, f := range []host.Fault{host.SwapPartition, host.SwapFile, host.SwapUnit, host.SwapZRAM, host.DiskExt4, host.ClockAhead} {
-		if err := m.host.Break(ctx, f); err != nil {
-			t.Fatal(err)
-		}
-	}
-	step(t, "facts tell of its kernel, swap and disks", func(t *testing.T) { m.facts(ctx, t) })
-	step(t, "check tells of a wrong clock and of swap", func(t *testing.T) { m.check(ctx, t) })
-	if err := m.host.Heal(ctx, host.ClockAhead); err != nil {
-		t.Fatal(err)
-	}
-	step(t, "swap of every kind goes off, modules and sysctls come", func(t *testing.T) { m.apply(ctx, t) })
-	before := m.exec(ctx, t, "cat", "/proc/sys/kernel/random/boot_id")
-	if err := m.host.Reboot(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if after := m.exec(ctx, t, "cat", "/proc/sys/kernel/random/boot_id"); after == before {
-		t.Fatal("the host did not boot again")
-	}
-	step(t, "all of it holds after a reboot", func(t *testing.T) { m.holds(ctx, t) })
-}
-
-// vmLab is one virtual machine and the program that works on it.
+// vmLab is what only a virtual machine can show: a host with a kernel, clock,
+// swap, modules and disks of its own, that boots again.
 type vmLab struct {
-	*kforge
 	lab  *host.Lab
 	host *host.Host
-}
-
-// write makes an inventory with the machine as the only host.
-func (m vmLab) write(t *testing.T) string {
-	t.Helper()
-	text := fmt.Sprintf(`apiVersion: kforge.dev/v1alpha1
-kind: Cluster
-metadata:
-  name: vm
-spec:
-  ssh:
-    identityFiles: [%s]
-    knownHosts: %s
-    hostKeys: strict
-  hosts:
-    - name: %s
-      address: %s
-      user: kforge
-      roles: [control-plane, worker]
-`, m.lab.KeyFile(), m.lab.KnownHostsFile(), m.host.Name, m.host.Address)
-	file := filepath.Join(t.TempDir(), "vm.yaml")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return file
 }
 
 func (m vmLab) exec(ctx context.Context, t *testing.T, argv ...string) string {
@@ -152,18 +79,6 @@ func (m vmLab) facts(ctx context.Context, t *testing.T) {
 	}
 }
 
-func (m vmLab) check(ctx context.Context, t *testing.T) {
-	r := m.run(ctx, t, "check", m.inventory)
-	if r.code != 5 {
-		t.Errorf("check ended with %d, want 5", r.code)
-	}
-	for _, want := range []string{"clock", "swap is on", "/swapunit", "1 CPU"} {
-		if !strings.Contains(r.stdout, want) {
-			t.Errorf("check does not tell of %q:\n%s%s", want, r.stdout, r.stderr)
-		}
-	}
-}
-
 const vmSysctl = "vm.max_map_count"
 
 // vmResources are swap off, and what has to be there again after a boot.
@@ -199,6 +114,18 @@ func (m vmLab) settled(ctx context.Context, t *testing.T) {
 	if swaps := m.exec(ctx, t, "cat", "/proc/swaps"); strings.Contains(swaps, "\n") {
 		t.Errorf("swap is on:\n%s", swaps)
 	}
+}
+
+// reboot wants what apply did to hold when the machine boots again.
+func (m vmLab) reboot(ctx context.Context, t *testing.T) {
+	before := m.exec(ctx, t, "cat", "/proc/sys/kernel/random/boot_id")
+	if err := m.host.Reboot(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if after := m.exec(ctx, t, "cat", "/proc/sys/kernel/random/boot_id"); after == before {
+		t.Fatal("the host did not boot again")
+	}
+	m.holds(ctx, t)
 }
 
 func (m vmLab) holds(ctx context.Context, t *testing.T) {

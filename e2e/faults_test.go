@@ -263,6 +263,18 @@ func (l *faultLab) damagedBundle(ctx context.Context, t *testing.T) {
 func (l *faultLab) fullDisk(ctx context.Context, t *testing.T) {
 	alone := l.write(t, "alone", l.KeyFile(), allHosts[2])
 	l.broken(ctx, t, "n3", host.Disk, func() {
+		wants(t, l.run(ctx, t, "apply", alone, "--yes", "-o", "json"), 5, "n3", diag.Preflight, "free space")
+	})
+	// The check sees it coming. What follows is a disk that fills up after it.
+	text, err := os.ReadFile(alone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unchecked := strings.Replace(string(text), "\n  hosts:\n", "\n  checks: {disk: {severity: \"off\", reason: the test fills it}}\n  hosts:\n", 1)
+	if err := os.WriteFile(alone, []byte(unchecked), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l.broken(ctx, t, "n3", host.Disk, func() {
 		wants(t, l.run(ctx, t, "apply", alone, "--yes", "-o", "json"), 1, "n3", diag.NoSpace, "free space")
 		l.clean(ctx, t)
 	})

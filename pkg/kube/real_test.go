@@ -228,6 +228,11 @@ func realDrain(t *testing.T, c *Cluster) {
 	if _, _, err := c.Apply(ctx, spec.KubeWork{Objects: []spec.Object{{Manifest: []byte(realPods)}}}, nil); err != nil {
 		t.Fatal(err)
 	}
+	// There is no kubelet either, and budgets protect only pods that run.
+	if _, err := c.dynamic.Resource(pods).Namespace("drained").Patch(ctx, "db", "application/merge-patch+json",
+		[]byte(`{"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}}`), metav1.PatchOptions{}, "status"); err != nil {
+		t.Fatal(err)
+	}
 	budget := c.dynamic.Resource(schema.GroupVersionResource{Group: "policy", Version: "v1", Resource: "poddisruptionbudgets"}).Namespace("drained")
 	// There is no controller: the budget's status is set as it would.
 	allow := func(n int) {
@@ -296,7 +301,6 @@ metadata:
   labels: {app: db}
   ownerReferences: [{apiVersion: apps/v1, kind: StatefulSet, name: db, uid: 11111111-2222-3333-4444-555555555555, controller: true}]
 spec: {nodeName: n1, terminationGracePeriodSeconds: 0, containers: [{name: c, image: x}]}
-status: {phase: Running}
 ---
 apiVersion: v1
 kind: Pod

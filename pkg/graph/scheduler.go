@@ -206,10 +206,10 @@ func (s *Scheduler) spread(i int) (skipped []int) {
 			skip(n)
 		}
 	}
-	s.shutWindow(i, skip)
 	for len(lost) > 0 {
 		l := lost[0]
 		lost = lost[1:]
+		s.lostInWindow(l, skip)
 		for _, u := range s.g.users[l] {
 			step := s.g.steps[u]
 			if slices.Contains(step.Needs, s.g.steps[l].ID) || s.allLost(step.NeedsAny) {

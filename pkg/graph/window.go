@@ -63,12 +63,21 @@ func (s *Scheduler) Slow(id string) {
 	}
 }
 
-// shutWindow keeps out who has not entered the window in which step i failed, and
-// gives those steps.
-func (s *Scheduler) shutWindow(i int, skip func(n int)) {
-	name := s.g.steps[i].Window
+// lostInWindow draws the consequence of step i, which failed or is skipped: its
+// host will not come to the window's end. One that is inside shuts the window for
+// all who have not entered; one that is not does not enter.
+func (s *Scheduler) lostInWindow(i int, skip func(n int)) {
+	name, host := s.g.steps[i].Window, s.g.steps[i].Host
 	w := s.windows[name]
 	if w == nil || w.shut != "" {
+		return
+	}
+	if !w.inside[host] && !w.slow[host] {
+		for n, step := range s.g.steps {
+			if step.Window == name && step.Host == host {
+				skip(n)
+			}
+		}
 		return
 	}
 	w.shut = s.g.steps[i].ID

@@ -104,9 +104,13 @@ func (ch *checker) cluster() {
 		ch.failHint("name them: spec.dns.servers", at, "%s: there are no servers that hosts could ask", at)
 	}
 	ch.timeServers("spec.time", ch.inv.Spec.Time)
-	if at := "spec.upgrade.maxUnavailable"; ch.given(at) {
-		_, err := Share(ch.inv.Spec.Upgrade.MaxUnavailable, len(ch.c.Hosts))
-		ch.must(at, err)
+	for at, text := range map[string]string{
+		"spec.apply.maxUnavailable": ch.inv.Spec.Apply.MaxUnavailable, "spec.upgrade.maxUnavailable": ch.inv.Spec.Upgrade.MaxUnavailable,
+	} {
+		if ch.given(at) {
+			_, err := Share(text, len(ch.c.Hosts))
+			ch.must(at, err)
+		}
 	}
 	for i, s := range ch.c.DNSServers {
 		at := fmt.Sprintf("spec.dns.servers[%d]", i)

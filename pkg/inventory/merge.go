@@ -30,6 +30,7 @@ const (
 	defaultReady        = 5 * time.Minute
 	defaultDrain        = 5 * time.Minute
 	defaultUnavailable  = "1"
+	defaultRestarting   = "10%"
 	defaultMaxPods      = 110
 	defaultSchedule     = "*-*-* 00/6:00"
 	defaultKeep         = 12
@@ -69,6 +70,7 @@ func resolve(inv *Inventory, file, dir string) *Cluster {
 	c.Connect = pick(c, "timeouts.connect", time.Duration(s.Timeouts.Connect), defaultConnect)
 	c.Ready = pick(c, "timeouts.ready", time.Duration(s.Timeouts.Ready), defaultReady)
 	c.Drain = pick(c, "timeouts.drain", time.Duration(s.Timeouts.Drain), defaultDrain)
+	c.MaxRestarting = pick(c, "apply.maxUnavailable", s.Apply.MaxUnavailable, defaultRestarting)
 	c.MaxUnavailable = pick(c, "upgrade.maxUnavailable", s.Upgrade.MaxUnavailable, defaultUnavailable)
 	for name, set := range map[string]bool{
 		"kubernetes.certSANs": c.CertSANs != nil, "dns.servers": c.DNSServers != nil, "artifacts.mirror": c.Mirror != "",

@@ -29,7 +29,9 @@ type Cluster struct {
 	Connect       time.Duration
 	Ready         time.Duration
 	Drain         time.Duration
-	// MaxUnavailable workers at one time: a number or a percentage; see Share.
+	// MaxRestarting workers at one time in an apply, and MaxUnavailable in an
+	// upgrade: a number or a percentage; see Share.
+	MaxRestarting  string
 	MaxUnavailable string
 	Hosts          []ResolvedHost // in the file's order
 	// Checks tune what rules find of the cluster as a whole, by rule.

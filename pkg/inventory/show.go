@@ -63,7 +63,7 @@ func (c *Cluster) Show() View {
 		{Name: "dns.manageHosts", Value: c.ManageHostDNS},
 		{Name: "artifacts.mirror", Value: c.Mirror},
 		{Name: "timeouts.connect", Value: durationText(c.Connect)}, {Name: "timeouts.ready", Value: durationText(c.Ready)},
-		{Name: "timeouts.drain", Value: durationText(c.Drain)}, {Name: "upgrade.maxUnavailable", Value: c.MaxUnavailable},
+		{Name: "timeouts.drain", Value: durationText(c.Drain)}, {Name: "apply.maxUnavailable", Value: c.MaxRestarting}, {Name: "upgrade.maxUnavailable", Value: c.MaxUnavailable},
 	}
 	values = append(values, showChecks(c.Checks)...)
 	v.Settings = known(values, c.From)

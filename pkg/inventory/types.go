@@ -59,6 +59,7 @@ type Spec struct {
 	Time       Time       `json:"time,omitzero"`
 	Artifacts  Artifacts  `json:"artifacts,omitzero"`
 	Timeouts   Timeouts   `json:"timeouts,omitzero"`
+	Apply      Apply      `json:"apply,omitzero"`
 	Upgrade    Upgrade    `json:"upgrade,omitzero"`
 	// Checks tune rules of `kforge check` by their names, for all hosts and for
 	// what concerns no single one; those of defaults, classes and hosts go over
@@ -186,6 +187,14 @@ type Timeouts struct {
 	Ready Duration `json:"ready,omitempty" jsonschema:"default=5m"`
 	// Drain is for the pods to leave a node.
 	Drain Duration `json:"drain,omitempty" jsonschema:"default=5m"`
+}
+
+// Apply says how `kforge apply` treats nodes of a running cluster.
+type Apply struct {
+	// MaxUnavailable is how many workers may have containerd or the kubelet
+	// restarted at one time: a number, or a share of them as "10%", which is at
+	// least one. When one of them does not come back, no further one is restarted.
+	MaxUnavailable string `json:"maxUnavailable,omitempty" jsonschema:"oneof_type=string;number,default=10%"`
 }
 
 // Upgrade says how `kforge upgrade` treats workers.

@@ -89,7 +89,7 @@ func (b *builder) settle() error {
 	slowest := 1.0
 	for _, h := range b.hosts {
 		slowest = math.Max(slowest, h.TimeoutScale)
-		b.add(h, "ready", PhaseJoin, ClassWait, "node is ready", &spec.KubeWork{Ready: []spec.Ready{{
+		b.add(h, readyStep, PhaseJoin, ClassWait, "node is ready", &spec.KubeWork{Ready: []spec.Ready{{
 			Kind: "Node", Name: h.Name, TimeoutSeconds: b.readySeconds(h.TimeoutScale),
 		}}}, needs...)
 		ready = append(ready, h.last)

@@ -114,6 +114,7 @@ func (o Options) parallelism() (map[string]int, error) {
 func (s *session) limits() graph.Limits {
 	return graph.Limits{
 		Class:       map[string]int{plan.ClassInit: 1, plan.ClassJoin: s.parallel["join"], plan.ClassImage: s.parallel["import"]},
+		Window:      map[string]int{plan.WindowWorkers: s.window},
 		MaxFailures: s.options.MaxFailures,
 	}
 }

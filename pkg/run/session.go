@@ -18,6 +18,7 @@ import (
 	"kforge.dev/kforge/pkg/kubeadm"
 	"kforge.dev/kforge/pkg/plan"
 	"kforge.dev/kforge/pkg/preflight"
+	"kforge.dev/kforge/pkg/spec"
 	"kforge.dev/kforge/pkg/ui"
 	"kforge.dev/kforge/pkg/wire"
 )
@@ -50,6 +51,7 @@ type session struct {
 	build    func(ctx context.Context, in plan.Input) (*plan.Plan, error)
 	fallback []string // DNS servers of this machine
 	steps    []graph.Step
+	window   int // workers that are restarted at one time
 	view     ui.PlanView
 	// left are hosts without steps, with the reason: not reached, or findings
 	// stand in the way.
@@ -299,12 +301,42 @@ func (s *session) planOnce(ctx context.Context, art *artifacts, fallback []strin
 		return failed, err
 	}
 	s.view.Hosts = len(s.asked())
+	if err := s.inTurns(in.Live); err != nil {
+		return nil, err
+	}
 	var notes []note
 	for _, n := range p.Notes {
 		notes = append(notes, note{n.Host, n.Message, n.Hint})
 	}
 	s.warn(notes)
 	return nil, nil
+}
+
+// inTurns bounds how many nodes of a running cluster are restarted at one time.
+func (s *session) inTurns(live *plan.Live) error {
+	s.window = 0
+	if live == nil {
+		return nil
+	}
+	changes := map[string][]spec.Change{}
+	for _, i := range s.view.Items {
+		changes[i.Step] = append(changes[i.Step], i.Change)
+	}
+	var planes []string
+	for _, h := range s.cluster.ControlPlanes() {
+		planes = append(planes, h.Name)
+	}
+	steps, restarting := plan.Turns(s.steps, changes, live.Nodes, planes)
+	n, err := inventory.Share(s.cluster.MaxRestarting, len(s.cluster.Hosts)-len(planes))
+	if err != nil {
+		return diag.Wrap(diag.Invalid, "read apply.maxUnavailable", err)
+	}
+	s.steps, s.window = steps, n
+	if restarting > n {
+		s.sink(event.Event{Event: event.Notice, Text: fmt.Sprintf("%d workers have containerd or the kubelet restarted, %d at a time (apply.maxUnavailable is %s)",
+			restarting, n, s.cluster.MaxRestarting)})
+	}
+	return nil
 }
 
 // hasCluster tells whether a control plane has finished its init, and was not

@@ -188,7 +188,12 @@ func (a *app) confirm(ctx context.Context, p ui.PlanView) (bool, error) {
 	if err := ui.Plan(a.streams.Err, p, a.uiOptions(a.streams.Err)); err != nil {
 		return false, err
 	}
-	fmt.Fprint(a.streams.Err, "\nDo it? (yes/no) ")
+	return a.ask(ctx, "\nDo it? (yes/no) ")
+}
+
+// ask wants a yes on the terminal; an interrupt ends the question.
+func (a *app) ask(ctx context.Context, question string) (bool, error) {
+	fmt.Fprint(a.streams.Err, question)
 	line := make(chan string, 1)
 	go func() {
 		s, _ := bufio.NewReader(a.streams.In).ReadString('\n') // end of input is a no

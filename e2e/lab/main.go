@@ -54,6 +54,7 @@ const usage = `usage: go run ./e2e/lab VERB [flags] [arguments]
   vm up [-n 1] [-disks 2x1G] [-memory 1G]  virtual machines v1 to vN
   vm down [HOST...]         remove virtual machines
   vm reboot HOST            shut one down and start it again
+  box                       make the Vagrant box of e2e/lab/vagrant and print its file
   prove                     show traffic between pods of the cluster on the hosts
   checksum [-list] [HOST...]  digest over each host's files, or the list of them
 
@@ -112,6 +113,13 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return execute(ctx, o, rest, stdin, stdout, stderr)
 	case "break", "heal":
 		return breakOrHeal(ctx, o, verb, rest)
+	case "box":
+		file, err := site.Box(ctx, o)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(stdout, file)
+		return err
 	case "prove":
 		return proveTraffic(ctx, o, stdout)
 	case "checksum":

@@ -2,9 +2,35 @@ package main
 
 import (
 	"bytes"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
+
+	"kforge.dev/kforge/pkg/inventory"
 )
+
+// The Vagrantfile and the inventory beside it are about the same hosts.
+func TestVagrant(t *testing.T) {
+	t.Parallel()
+	c, _, err := inventory.Load("vagrant/inventory.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("vagrant/Vagrantfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	machines := regexp.MustCompile(`"(\w+)" => \{ address: "([0-9.]+)"`).FindAllStringSubmatch(string(text), -1)
+	if len(machines) != len(c.Hosts) || len(machines) == 0 {
+		t.Errorf("%d machines and %d hosts", len(machines), len(c.Hosts))
+	}
+	for _, m := range machines {
+		if h, ok := c.Host(m[1]); !ok || h.Address != m[2] {
+			t.Errorf("%s at %s is at %q in the inventory", m[1], m[2], h.Address)
+		}
+	}
+}
 
 func TestUsage(t *testing.T) {
 	t.Parallel()

@@ -52,6 +52,18 @@ func powerOn(ctx context.Context, o Options, n int, v vm.Options) ([]*host.Host,
 	return vm.Up(ctx, lab, image, n, v)
 }
 
+// Box makes the Vagrant box and returns its file.
+func Box(ctx context.Context, o Options) (string, error) {
+	o, err := o.complete()
+	if err != nil {
+		return "", err
+	}
+	if err := setup.Box(ctx, o.Log); err != nil {
+		return "", err
+	}
+	return artifact.Box(ctx, &artifact.Store{Dir: o.Cache, Log: o.Log})
+}
+
 // DownVMs removes the named virtual machines, all without names.
 func DownVMs(ctx context.Context, o Options, names ...string) error {
 	o, err := o.complete()

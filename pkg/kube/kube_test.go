@@ -58,11 +58,13 @@ func TestLive(t *testing.T) {
 	n1["status"].(kubetest.Object)["addresses"] = []any{
 		kubetest.Object{"type": "Hostname", "address": "n1"}, kubetest.Object{"type": "InternalIP", "address": "10.0.0.1"}}
 	s.Put("/api/v1/nodes/n1", n1)
+	s.Put(kubeadmConfigPath, systemMap("kubeadm-config", "ClusterConfiguration",
+		"networking:\n  dnsDomain: cluster.local\n  podSubnet: 10.244.0.0/16\n  serviceSubnet: 10.96.0.0/12\n"))
 	got, err := connect(t, s).Live(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &Live{Version: "v1.37.2", Nodes: []live.Node{
+	want := &Live{Version: "v1.37.2", Networks: live.Networks{PodCIDR: "10.244.0.0/16", ServiceCIDR: "10.96.0.0/12", DNSDomain: "cluster.local"}, Nodes: []live.Node{
 		{Name: "n1", Ready: true, Address: "10.0.0.1", Kubelet: "v1.37.2", Labels: map[string]string{"kubernetes.io/hostname": "n1"}},
 		{Name: "n2", Why: "Ready is False: KubeletNotReady: cni plugin not initialized", Kubelet: "v1.37.2", Labels: map[string]string{"kubernetes.io/hostname": "n2"},
 			Taints: []live.Taint{{Key: "a", Effect: "NoSchedule"}}},

@@ -6,12 +6,15 @@ import (
 	"sort"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/version"
+	"sigs.k8s.io/yaml"
 
+	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/kube/live"
 )
 
-// Live asks for version and nodes, one request each.
+// Live asks for version, nodes and kubeadm's settings, one request each.
 func (c *Cluster) Live(ctx context.Context) (*Live, error) {
 	raw, err := c.raw.Get().AbsPath("/version").DoRaw(ctx)
 	if err != nil {
@@ -33,8 +36,32 @@ func (c *Cluster) Live(ctx context.Context) (*Live, error) {
 	for _, n := range nodes.Items {
 		state.Nodes = append(state.Nodes, liveNode(&n))
 	}
+	if state.Networks, err = c.networks(ctx); err != nil {
+		return nil, err
+	}
 	sort.Slice(state.Nodes, func(i, j int) bool { return state.Nodes[i].Name < state.Nodes[j].Name })
 	return state, nil
+}
+
+// networks reads what the cluster was made with. Settings that are not there, or
+// that cannot be read, tell nothing.
+func (c *Cluster) networks(ctx context.Context) (live.Networks, error) {
+	u, err := c.systemObject(ctx, configMaps, "kubeadm-config")
+	if diag.KindOf(err) == diag.NotFound {
+		return live.Networks{}, nil
+	}
+	if err != nil {
+		return live.Networks{}, err
+	}
+	text, _, _ := unstructured.NestedString(u.Object, "data", "ClusterConfiguration")
+	var config struct {
+		Networking struct{ PodSubnet, ServiceSubnet, DNSDomain string }
+	}
+	if err := yaml.Unmarshal([]byte(text), &config); err != nil {
+		return live.Networks{}, nil
+	}
+	n := config.Networking
+	return live.Networks{PodCIDR: n.PodSubnet, ServiceCIDR: n.ServiceSubnet, DNSDomain: n.DNSDomain}, nil
 }
 
 func liveNode(n *corev1.Node) live.Node {

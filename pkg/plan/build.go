@@ -27,8 +27,14 @@ func Build(in Input) (*Plan, error) {
 	if err := sameVersion(in); err != nil {
 		return nil, err
 	}
+	if err := sameNetworks(in); err != nil {
+		return nil, err
+	}
 	b, err := newBuilder(in)
 	if err != nil {
+		return nil, err
+	}
+	if err := b.tellAdopted(); err != nil {
 		return nil, err
 	}
 	for _, h := range b.hosts {
@@ -77,6 +83,7 @@ type host struct {
 	images []spec.Image
 	ip     string
 	last   string // id of the last step of its chain
+	adopt  bool   // a node that somebody else made: what is there is taken over
 }
 
 // joined tells whether the host is a node in its role and was not left half-way.
@@ -244,7 +251,7 @@ func (b *builder) newHost(h inventory.ResolvedHost, f *facts.Host) (*host, error
 			return nil, on(err)
 		}
 	}
-	return &host{ResolvedHost: h, facts: f, node: n, images: images, ip: address.IP}, nil
+	return &host{ResolvedHost: h, facts: f, node: n, images: images, ip: address.IP, adopt: kubeadm.MadeByOthers(f)}, nil
 }
 
 func (b *builder) note(host, hint, format string, args ...any) {
@@ -257,6 +264,9 @@ func (b *builder) add(h *host, name, phase, class, title string, work any, needs
 		needs = append([]string{h.last}, needs...)
 	}
 	h.last = h.Name + "/" + name
+	if w, ok := work.(*spec.HostWork); ok && h.adopt {
+		takeOver(w.Resources)
+	}
 	b.steps = append(b.steps, graph.Step{
 		ID: h.last, Host: h.Name, Phase: phase, Class: class, Title: title, Needs: needs, Work: work,
 	})

@@ -50,7 +50,13 @@ type Input struct {
 
 // Live is what the planner wants to know of a running cluster.
 type Live struct {
-	Nodes []LiveNode
+	Nodes    []LiveNode
+	Networks LiveNetworks
+}
+
+// LiveNetworks are those that the cluster was made with, "" where it does not tell.
+type LiveNetworks struct {
+	PodCIDR, ServiceCIDR, DNSDomain string
 }
 
 // LiveNode is a Node object.

@@ -173,6 +173,15 @@ func TestBuild(t *testing.T) {
 			in.Cluster.Hosts[2].TimeoutScale = 4
 			return in
 		},
+		"adopted": func() plan.Input { // kubeadm made it, by somebody else's hand
+			in := finished()
+			in.Cluster.Hosts = in.Cluster.Hosts[:2]
+			for _, name := range []string{"n1", "n2"} {
+				in.Facts[name].Containerd.Foreign = []string{"/etc/containerd/config.toml"}
+				in.Facts[name].Leftovers = []facts.Leftover{{Kind: "cni", Path: "/etc/cni/net.d/10-flannel.conflist"}}
+			}
+			return in
+		},
 		"one-host": func() plan.Input {
 			in := bare()
 			in.Cluster.Hosts = in.Cluster.Hosts[:1]

@@ -80,6 +80,11 @@ var cases = []struct {
 	{"no address", on("n2", func(f *facts.Host) { f.Interfaces = nil }), []string{"error node-address n2: no address"}},
 	{"foreign containerd", on("n2", func(f *facts.Host) { f.Containerd.Foreign = []string{"/etc/containerd/config.toml"} }),
 		[]string{"error foreign-containerd n2: /etc/containerd/config.toml"}},
+	{"node that kubeadm made", on("n2", func(f *facts.Host) {
+		f.Kubernetes.KubeletConf = true
+		f.Containerd.Foreign = []string{"/etc/containerd/config.toml"}
+		f.Conflicts = []facts.Conflict{{Name: "kubelet-package", Seen: "/usr/bin/kubelet"}}
+	}, func(in *preflight.Input) { in.Facts["n1"].Kubernetes.AdminConf = true }), []string{"warning foreign-containerd n2: .kforge-orig", "warning foreign-kubelet n2: /usr/bin/kubelet"}},
 	{"other software", on("n2", func(f *facts.Host) {
 		f.Conflicts = []facts.Conflict{
 			{Name: "firewalld", Seen: "firewalld.service"}, {Name: "k3s", Seen: "/usr/local/bin/k3s"},

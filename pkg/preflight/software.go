@@ -14,6 +14,11 @@ func foreignContainerd(_ Input, _ inventory.ResolvedHost, f *facts.Host) []Findi
 	if len(f.Containerd.Foreign) == 0 {
 		return nil
 	}
+	if kubeadm.MadeByOthers(f) {
+		return warnf("move settings that you want to keep to "+node.ContainerdDropIns+"/*.toml before: kforge leaves those alone",
+			"this node was made without kforge: apply replaces %s and keeps what was there beside it, under .kforge-orig",
+			strings.Join(f.Containerd.Foreign, ", "))
+	}
 	return errorf("remove it, or move its settings to "+node.ContainerdDropIns+
 		"/*.toml, which kforge leaves alone, and take its config.toml and unit away",
 		"somebody else's containerd is on the host: %s", strings.Join(f.Containerd.Foreign, ", "))
@@ -57,6 +62,10 @@ func isKubelet(c facts.Conflict) bool { return strings.HasPrefix(c.Name, "kubele
 
 func foreignKubelet(_ Input, _ inventory.ResolvedHost, f *facts.Host) []Finding {
 	for _, c := range f.Conflicts {
+		if isKubelet(c) && kubeadm.MadeByOthers(f) {
+			return warnf("remove its package when the node runs with the one of kforge",
+				"this node was made without kforge: apply puts a kubelet before the one that is there (%s)", c.Seen)
+		}
 		if isKubelet(c) {
 			return errorf("remove it: apt-get remove kubelet kubeadm, or dnf remove kubelet kubeadm",
 				"a kubelet that kforge did not install is on the host (%s)", c.Seen)

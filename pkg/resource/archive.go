@@ -32,6 +32,7 @@ type archiveState struct {
 	archiveKind
 	rec     *record.Archive // of what was unpacked, nil when nothing was
 	changed []string        // members that are not as recorded
+	foreign []string        // files of somebody else that are taken over
 }
 
 func (k archiveKind) observe(ctx context.Context, s *session) (observed, error) {
@@ -119,6 +120,11 @@ func (st *archiveState) apply(ctx context.Context, s *session) error {
 	}
 	if err := st.missing(members); err != nil {
 		return err
+	}
+	for _, p := range st.foreign {
+		if err := keepOriginal(s.path(p)); err != nil {
+			return err
+		}
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
@@ -209,11 +215,12 @@ func (st *archiveState) check(s *session, h *tar.Header, dest string, r io.Reade
 	default:
 		return nil, diag.New(diag.Unsupported, "unpack "+st.want.Blob.Name, "member %q is of type %q", h.Name, h.Typeflag)
 	}
-	return m, notForeign(s, *m)
+	return m, st.notForeign(s, *m)
 }
 
-// notForeign refuses a member in whose place somebody else's file stands.
-func notForeign(s *session, m record.Member) error {
+// notForeign refuses a member in whose place somebody else's file stands, unless
+// it is to be taken over.
+func (st *archiveState) notForeign(s *session, m record.Member) error {
 	fi, err := os.Lstat(s.path(m.Path))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -237,6 +244,10 @@ func notForeign(s *session, m record.Member) error {
 			return nil
 		}
 	} else if have, err := hashFile(context.Background(), s.path(m.Path)); err == nil && have == m.Digest {
+		return nil
+	}
+	if st.want.Takeover {
+		st.foreign = append(st.foreign, m.Path)
 		return nil
 	}
 	return foreign(m.Path, "a file that kforge did not write")

@@ -39,6 +39,19 @@ func TestFileIsWrittenAndUpdated(t *testing.T) {
 	}
 }
 
+func TestArchiveTakesOver(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.write(t, "/opt/theirs", "theirs")
+	r := spec.Resource{ID: "a", Archive: &spec.Archive{
+		Blob: f.blob(t, "a", tgz(t, tar.Header{Name: "theirs", Mode: 0o644, Gname: "ours"})), Dest: "/opt", Takeover: true,
+	}}
+	f.converge(t, r)
+	if f.ReadFile("/opt/theirs") != "ours" || f.ReadFile("/opt/theirs.kforge-orig") != "theirs" {
+		t.Errorf("the file is %q, the one that was there %q", f.ReadFile("/opt/theirs"), f.ReadFile("/opt/theirs.kforge-orig"))
+	}
+}
+
 func TestForeignFileIsNotTouched(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

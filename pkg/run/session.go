@@ -285,7 +285,7 @@ func (s *session) planOnce(ctx context.Context, art *artifacts, fallback []strin
 			if err := s.lockCluster(ctx, api); err != nil {
 				return nil, err
 			}
-			s.live, in.Live = state, &plan.Live{}
+			s.live, in.Live = state, &plan.Live{Networks: plan.LiveNetworks(state.Networks)}
 			for _, n := range state.Nodes {
 				in.Live.Nodes = append(in.Live.Nodes, plan.LiveNode{Name: n.Name, Ready: n.Ready, Kubelet: n.Kubelet, Unschedulable: n.Unschedulable, Labels: n.Labels})
 			}

@@ -90,6 +90,8 @@ type Archive struct {
 	Strip int `json:"strip,omitempty"`
 	// Only members whose stripped path is listed; empty means all.
 	Only []string `json:"only,omitempty"`
+	// Takeover replaces somebody else's files, as that of File does.
+	Takeover bool `json:"takeover,omitempty"`
 }
 
 // Unit is a systemd unit; its file is a File of its own.

@@ -13,6 +13,15 @@ type State struct {
 	Version string `json:"version"`
 	// Nodes by name, sorted.
 	Nodes []Node `json:"nodes,omitempty"`
+	// Networks as kubeadm's settings in the cluster have them.
+	Networks Networks `json:"networks,omitzero"`
+}
+
+// Networks of a cluster; "" where it does not tell.
+type Networks struct {
+	PodCIDR     string `json:"podCIDR,omitempty"`
+	ServiceCIDR string `json:"serviceCIDR,omitempty"`
+	DNSDomain   string `json:"dnsDomain,omitempty"`
 }
 
 // Node is a machine that has joined.

@@ -182,13 +182,17 @@ func (u *upgrader) plane(h *host, first bool, gate string, after []string, etcdT
 		u.steps[len(u.steps)-1].After = after
 		u.healthy(h, "healthy", "API server and etcd are healthy")
 	}
-	if !u.behind(h) {
-		return h.last, nil
+	if u.behind(h) {
+		if err := u.kubelet(h, "", PhaseControlPlane); err != nil {
+			return "", err
+		}
+		u.healthy(h, "healthy-again", "API server and etcd are healthy")
 	}
-	if err := u.kubelet(h, "", PhaseControlPlane); err != nil {
-		return "", err
+	if u.localEtcd() { // the timer runs the tools of etcd's own image
+		if err := u.snapshots(h); err != nil {
+			return "", err
+		}
 	}
-	u.healthy(h, "healthy-again", "API server and etcd are healthy")
 	return h.last, nil
 }
 

@@ -160,6 +160,11 @@ func TestApplyChangesNoVersion(t *testing.T) {
 			t.Errorf("cluster of %s: %v; %s", version, err, diag.Hint(err))
 		}
 	}
+	mixed := three("v1.37.2")
+	runs(mixed, "v1.36.3", "v1.36.3", "n3")
+	if _, err := plan.Build(mixed); diag.KindOf(err) != diag.Invalid || !strings.Contains(err.Error(), "v1.36.3 to v1.37.2") || diag.Hint(err) != "finish it: kforge upgrade --to v1.37.2" {
+		t.Errorf("half an upgrade: %v; %s", err, diag.Hint(err))
+	}
 	in := at("v1.37.2")
 	runs(in, "", "v1.36.3", "n3")
 	in.Facts["n2"].Kubernetes = facts.Kubernetes{KubeletVersion: "v1.36.3"} // left from before, not a node

@@ -22,23 +22,37 @@ func PlaneVersion(f *facts.Host) string {
 
 // sameVersion refuses a plan for a version that the control planes do not run.
 func sameVersion(in Input) error {
+	oldest, newest := "", ""
 	for _, h := range in.Cluster.ControlPlanes() {
 		f := in.Facts[h.Name]
 		if f == nil || !f.Kubernetes.AdminConf || kubeadm.HalfDone(f) {
 			continue
 		}
 		runs := PlaneVersion(f)
-		if runs == "" || runs == in.Cluster.Version {
+		if runs == "" {
 			continue
 		}
-		err := diag.New(diag.Invalid, "plan", "the cluster runs Kubernetes %s and the inventory says %s: apply changes no versions",
-			runs, in.Cluster.Version).On(h.Name)
-		if inventory.CompareVersions(runs, in.Cluster.Version) > 0 {
-			return err.WithHint("there is no way back to an older version: write version: %s into the inventory", runs)
+		if oldest == "" || inventory.CompareVersions(runs, oldest) < 0 {
+			oldest = runs
 		}
-		return err.WithHint("kforge upgrade --plan shows the way there; or write version: %s into the inventory", runs)
+		if inventory.CompareVersions(runs, newest) > 0 {
+			newest = runs
+		}
 	}
-	return nil
+	want := in.Cluster.Version
+	finish := "kforge upgrade --to " + newest
+	switch {
+	case oldest == "" || oldest == want && newest == want:
+		return nil
+	case oldest != newest:
+		return diag.New(diag.Invalid, "plan", "an upgrade is not finished: control planes run Kubernetes %s to %s", oldest, newest).
+			WithHint("finish it: %s", finish)
+	}
+	err := diag.New(diag.Invalid, "plan", "the cluster runs Kubernetes %s and the inventory says %s: apply changes no versions", oldest, want)
+	if inventory.CompareVersions(newest, want) > 0 {
+		return err.WithHint("there is no way back to an older version: %s finishes an upgrade and writes the version into the inventory", finish)
+	}
+	return err.WithHint("kforge upgrade --plan shows the way there; or write version: %s into the inventory", oldest)
 }
 
 // keepsVersion tells whether a node's kubelet is of another version than the

@@ -117,6 +117,7 @@ func TestUpgradePath(t *testing.T) {
 			in.Facts["n1"].Kubernetes.Interrupted = []string{kubeadm.UpgradeID("v1.37.2")}
 		}), from: "v1.37.2", path: "v1.37.2"},
 		"cordoned":        {in: change(at("v1.37.2"), func(in plan.Input) { in.Live.Nodes[2].Unschedulable = true }), from: "v1.37.2", path: "v1.37.2"},
+		"beyond":          {in: change(three("v1.37.2"), func(in plan.Input) { runs(in, "v1.37.9", "v1.37.2", "n1") }), from: "v1.37.2", wrong: []string{"run v1.37.9 already"}},
 		"too far apart":   {in: change(three("v1.35.4"), func(in plan.Input) { runs(in, "v1.37.2", "v1.37.2", "n1") }), from: "v1.35.4", path: "v1.36.3 v1.37.2", wrong: []string{"v1.35.4 to v1.37.2"}},
 		"plane lost":      {in: unreachable(three("v1.36.3"), "n2"), wrong: []string{"needs all of them"}},
 		"plane skipped":   {in: without(three("v1.36.3"), "n2"), wrong: []string{"was not asked for"}},

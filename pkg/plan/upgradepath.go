@@ -61,6 +61,9 @@ func UpgradePath(in Input) (from string, path []string, err error) {
 	if inventory.MinorsApart(from, newest) > 1 {
 		wrong("", "bring the older ones up by hand, one minor at a time", "control planes run %s to %s: they may be one minor apart", from, newest)
 	}
+	if inventory.CompareVersions(from, to) <= 0 && inventory.CompareVersions(newest, to) > 0 {
+		wrong("", "finish that upgrade: kforge upgrade --to "+newest, "control planes run %s already, newer than %s", newest, to)
+	}
 	if path, err = inventory.Path(from, to); err != nil {
 		wrong("", "name another version: kforge upgrade --to VERSION", "%v", err)
 		return "", nil, errors.Join(errs...)

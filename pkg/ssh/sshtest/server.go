@@ -231,7 +231,11 @@ func (s *Server) converse(c net.Conn, f Faults, host *Key) {
 		s.opening.Add(-1)
 		return
 	}
-	conn, chans, reqs, err := cssh.NewServerConn(newFaulty(s.ctx, c, f), config)
+	line := newFaulty(s.ctx, c, f)
+	if line.late != nil {
+		s.wg.Go(func() { line.late.run(s.ctx) }) // ends with c; the caller is counted
+	}
+	conn, chans, reqs, err := cssh.NewServerConn(line, config)
 	s.opening.Add(-1)
 	if err != nil {
 		return
@@ -318,9 +322,9 @@ func (s *Server) config(f Faults, host *Key) (*cssh.ServerConfig, error) {
 }
 
 // Shell is a handler that runs commands with /bin/sh in dir, on the machine
-// that tests run on.
-func Shell(dir string) Handler {
+// that tests run on, with more in their environment.
+func Shell(dir string, env ...string) Handler {
 	return func(ctx context.Context, cmd string, stdin io.Reader, stdout, stderr io.Writer) int {
-		return shell(ctx, dir, os.Environ(), cmd, stdin, stdout, stderr)
+		return shell(ctx, dir, append(os.Environ(), env...), cmd, stdin, stdout, stderr)
 	}
 }

@@ -31,7 +31,7 @@ func agentSizes() (map[string]int, error) {
 		if err != nil {
 			return nil, err
 		}
-		sizes[arch] = len(a.Binary)
+		sizes[arch] = int(a.Size)
 	}
 	return sizes, nil
 }

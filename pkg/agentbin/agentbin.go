@@ -27,8 +27,8 @@ var embedded embed.FS
 // Agent is the program for one architecture.
 type Agent struct {
 	Arch   string // amd64, arm64
-	Binary []byte
-	Digest string // hex sha256 of Binary, also part of its name on hosts
+	Digest string // hex sha256 of the program, also part of its name on hosts
+	Size   int64
 }
 
 // FileName on hosts: content-addressed, so that two builds never collide.
@@ -38,8 +38,9 @@ func (a Agent) FileName() string { return "kforge-agent-" + a.Digest }
 type Set struct {
 	files fs.FS
 
-	mu    sync.Mutex
-	cache map[string]Agent
+	mu       sync.Mutex
+	cache    map[string]Agent
+	binaries map[string][]byte // unpacked: only those that a host was in need of
 }
 
 // Embedded is the set that was built into this program.
@@ -52,14 +53,16 @@ func Embedded() *Set {
 }
 
 // FromFS makes a set from a file system that holds kforge-agent-linux-ARCH.gz.
-func FromFS(files fs.FS) *Set { return &Set{files: files, cache: map[string]Agent{}} }
+func FromFS(files fs.FS) *Set {
+	return &Set{files: files, cache: map[string]Agent{}, binaries: map[string][]byte{}}
+}
 
 // FromBinaries makes a set of programs that are at hand, by architecture.
 func FromBinaries(byArch map[string][]byte) *Set {
-	s := &Set{cache: map[string]Agent{}}
+	s := &Set{cache: map[string]Agent{}, binaries: byArch}
 	for arch, bin := range byArch {
 		sum := sha256.Sum256(bin)
-		s.cache[arch] = Agent{Arch: arch, Binary: bin, Digest: hex.EncodeToString(sum[:])}
+		s.cache[arch] = Agent{Arch: arch, Digest: hex.EncodeToString(sum[:]), Size: int64(len(bin))}
 	}
 	return s
 }
@@ -86,35 +89,60 @@ func (s *Set) Arches() []string {
 	return out
 }
 
-// For gives the agent of an architecture; kind unsupported when there is none.
+// For tells of the agent of an architecture; kind unsupported when there is none.
 func (s *Set) For(arch string) (Agent, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if a, ok := s.cache[arch]; ok {
 		return a, nil
 	}
-	if s.files == nil {
-		return Agent{}, missing(arch)
-	}
-	packed, err := fs.ReadFile(s.files, "kforge-agent-linux-"+arch+".gz")
-	if errors.Is(err, fs.ErrNotExist) {
-		return Agent{}, missing(arch)
-	}
+	sum := sha256.New()
+	size, err := s.unpack(arch, sum)
 	if err != nil {
-		return Agent{}, diag.Wrap(diag.Internal, "read agent for "+arch, err)
+		return Agent{}, err
 	}
-	zr, err := gzip.NewReader(bytes.NewReader(packed))
-	if err != nil {
-		return Agent{}, diag.Wrap(diag.Internal, "unpack agent for "+arch, err)
-	}
-	bin, err := io.ReadAll(zr)
-	if err != nil {
-		return Agent{}, diag.Wrap(diag.Internal, "unpack agent for "+arch, err)
-	}
-	sum := sha256.Sum256(bin)
-	a := Agent{Arch: arch, Binary: bin, Digest: hex.EncodeToString(sum[:])}
+	a := Agent{Arch: arch, Digest: hex.EncodeToString(sum.Sum(nil)), Size: size}
 	s.cache[arch] = a
 	return a, nil
+}
+
+// Binary gives the program itself. Hosts usually have it: megabytes that are
+// mostly not needed are not held in memory.
+func (s *Set) Binary(arch string) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if bin, ok := s.binaries[arch]; ok {
+		return bin, nil
+	}
+	var bin bytes.Buffer
+	if _, err := s.unpack(arch, &bin); err != nil {
+		return nil, err
+	}
+	s.binaries[arch] = bin.Bytes()
+	return bin.Bytes(), nil
+}
+
+func (s *Set) unpack(arch string, to io.Writer) (int64, error) {
+	if s.files == nil {
+		return 0, missing(arch)
+	}
+	packed, err := s.files.Open("kforge-agent-linux-" + arch + ".gz")
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, missing(arch)
+	}
+	if err != nil {
+		return 0, diag.Wrap(diag.Internal, "read agent for "+arch, err)
+	}
+	defer packed.Close()
+	zr, err := gzip.NewReader(packed)
+	if err != nil {
+		return 0, diag.Wrap(diag.Internal, "unpack agent for "+arch, err)
+	}
+	n, err := io.Copy(to, zr)
+	if err != nil {
+		return 0, diag.Wrap(diag.Internal, "unpack agent for "+arch, err)
+	}
+	return n, nil
 }
 
 func missing(arch string) error {

@@ -27,8 +27,16 @@ func TestSet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(a.Binary) != "program" || a.FileName() != "kforge-agent-"+FromBinaries(map[string][]byte{"x": []byte("program")}).cache["x"].Digest {
-		t.Errorf("For = %q named %s", a.Binary, a.FileName())
+	if a.Size != 7 || a.FileName() != "kforge-agent-"+FromBinaries(map[string][]byte{"x": []byte("program")}).cache["x"].Digest {
+		t.Errorf("For = %d bytes named %s", a.Size, a.FileName())
+	}
+	for range 2 { // unpacked, then kept
+		if bin, err := s.Binary("arm64"); string(bin) != "program" || err != nil {
+			t.Errorf("Binary = %q, %v", bin, err)
+		}
+	}
+	if _, err := s.Binary("riscv64"); diag.KindOf(err) != diag.Unsupported {
+		t.Errorf("binary of a missing architecture: %v, want kind unsupported", err)
 	}
 	if _, err := s.For("riscv64"); diag.KindOf(err) != diag.Unsupported || diag.Hint(err) == "" {
 		t.Errorf("missing architecture: %v, want kind unsupported with a hint", err)

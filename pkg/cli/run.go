@@ -3,7 +3,6 @@ package cli
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -92,9 +91,7 @@ with the differences of files. Hosts are not changed: the agent refuses to.`,
 				return err
 			}
 			if jsonOut {
-				enc := json.NewEncoder(a.streams.Out)
-				enc.SetIndent("", "  ")
-				if err := enc.Encode(view); err != nil {
+				if err := ui.PlanJSON(a.streams.Out, view); err != nil {
 					return err
 				}
 			} else if err := ui.Plan(a.streams.Out, view, a.uiOptions(a.streams.Out)); err != nil {

@@ -22,7 +22,7 @@ type client struct {
 
 	mu      sync.Mutex
 	next    uint64
-	waiting map[uint64]chan frame
+	waiting map[uint64]chan *frame
 	err     error // why the stream ended, once it has
 	ended   chan struct{}
 	quiet   chan struct{}  // closed to end the pings
@@ -37,7 +37,7 @@ type frame struct {
 }
 
 func newClient(w *wire.Writer, r *wire.Reader, end func()) *client {
-	c := &client{w: w, end: end, waiting: map[uint64]chan frame{}, ended: make(chan struct{}), quiet: make(chan struct{})}
+	c := &client{w: w, end: end, waiting: map[uint64]chan *frame{}, ended: make(chan struct{}), quiet: make(chan struct{})}
 	go c.read(r)
 	c.pings.Go(c.ping)
 	return c
@@ -85,7 +85,7 @@ func (c *client) read(r *wire.Reader) {
 		if ch == nil {
 			continue // the request was given up
 		}
-		ch <- frame{h, raw}
+		ch <- &frame{h, raw}
 	}
 }
 
@@ -97,7 +97,7 @@ func (c *client) fail(err error) {
 	c.mu.Lock()
 	c.err = err
 	waiting := c.waiting
-	c.waiting = map[uint64]chan frame{}
+	c.waiting = map[uint64]chan *frame{}
 	c.mu.Unlock()
 	for _, ch := range waiting {
 		close(ch)
@@ -111,7 +111,7 @@ func (c *client) broken() error {
 	return c.err
 }
 
-func (c *client) open() (uint64, chan frame, error) {
+func (c *client) open() (uint64, chan *frame, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
@@ -119,8 +119,9 @@ func (c *client) open() (uint64, chan frame, error) {
 	}
 	c.next++
 	// Events are rare and consumed at once; the room keeps the reader from
-	// waiting for a slow sink.
-	ch := make(chan frame, 256)
+	// waiting for a slow sink. Of pointers, since thousands of requests may be
+	// open: frames themselves would take 60 KB each time.
+	ch := make(chan *frame, 256)
 	c.waiting[c.next] = ch
 	return c.next, ch, nil
 }

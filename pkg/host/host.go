@@ -145,7 +145,11 @@ func (h *Host) upload(ctx context.Context, o Options, f *launchFailed) error {
 	if err != nil {
 		return err
 	}
-	if err := h.conn.Upload(ctx, path.Join(n.dir, a.FileName()), 0o700, bytes.NewReader(a.Binary), int64(len(a.Binary)), a.Digest); err != nil {
+	bin, err := o.Agents.Binary(n.arch)
+	if err != nil {
+		return err
+	}
+	if err := h.conn.Upload(ctx, path.Join(n.dir, a.FileName()), 0o700, bytes.NewReader(bin), a.Size, a.Digest); err != nil {
 		return &diag.Error{Op: "upload agent", Err: err}
 	}
 	return nil

@@ -85,9 +85,9 @@ func (c *Cluster) ControlPlanes() []ResolvedHost {
 
 // Host finds a host by its name.
 func (c *Cluster) Host(name string) (ResolvedHost, bool) {
-	for _, h := range c.Hosts {
-		if h.Name == name {
-			return h, true
+	for i := range c.Hosts { // a host is large, and thousands are asked for
+		if c.Hosts[i].Name == name {
+			return c.Hosts[i], true
 		}
 	}
 	return ResolvedHost{}, false

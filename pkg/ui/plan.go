@@ -1,6 +1,8 @@
 package ui
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -94,34 +96,60 @@ func (v PlanView) Summary() PlanSummary {
 	return s
 }
 
-// MarshalJSON gives the plan to programs:
-// {"changes":[{"host":..,"step":..,"change":{...}}],"summary":{...}}.
-func (v PlanView) MarshalJSON() ([]byte, error) {
-	type item struct {
-		Host   string      `json:"host"`
-		Step   string      `json:"step"`
-		Title  string      `json:"title,omitempty"`
-		Change spec.Change `json:"change"`
+// PlanJSON writes the plan for programs, indented:
+// {"upgrade":..,"changes":[{"host":..,"step":..,"change":{...}}],"summary":{...},
+// "inventory":..}, the first and last of commands that have them. It goes out
+// change by change: the whole would take more memory than all else of a plan for
+// a thousand hosts.
+func PlanJSON(w io.Writer, v PlanView) error {
+	out := bufio.NewWriter(w) // it keeps its first error
+	var one bytes.Buffer
+	write := func(before string, value any, depth int) error {
+		one.Reset()
+		enc := json.NewEncoder(&one)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent(strings.Repeat("  ", depth), "  ")
+		if err := enc.Encode(value); err != nil {
+			return err
+		}
+		out.WriteString(before)
+		_, err := out.Write(bytes.TrimRight(one.Bytes(), "\n"))
+		return err
 	}
-	out := struct {
-		Upgrade *Upgrade    `json:"upgrade,omitempty"`
-		Changes []item      `json:"changes"`
-		Summary PlanSummary `json:"summary"`
-		// Inventory is there for commands that change it.
-		Inventory *FileEdit `json:"inventory,omitempty"`
-	}{Upgrade: v.Upgrade, Changes: make([]item, len(v.Items)), Summary: v.Summary(), Inventory: v.Inventory}
-	for n, i := range v.Items {
-		out.Changes[n] = item(i)
+	out.WriteString("{")
+	if v.Upgrade != nil {
+		if err := write("\n  \"upgrade\": ", v.Upgrade, 1); err != nil {
+			return err
+		}
+		out.WriteString(",")
 	}
-	return json.Marshal(out)
+	out.WriteString("\n  \"changes\": [")
+	before, after := "\n    ", "]"
+	for _, i := range v.Items {
+		if err := write(before, planned(i), 2); err != nil {
+			return err
+		}
+		before, after = ",\n    ", "\n  ]"
+	}
+	out.WriteString(after)
+	if err := write(",\n  \"summary\": ", v.Summary(), 1); err != nil {
+		return err
+	}
+	if v.Inventory != nil { // of commands that change it
+		if err := write(",\n  \"inventory\": ", v.Inventory, 1); err != nil {
+			return err
+		}
+	}
+	out.WriteString("\n}\n")
+	return out.Flush()
 }
 
-// PlanJSON writes the plan for programs, indented.
-func PlanJSON(w io.Writer, v PlanView) error {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
+// planned is an item as programs see it.
+type planned struct {
+	Host   string      `json:"host"`
+	Step   string      `json:"step"`
+	Title  string      `json:"title,omitempty"`
+	Change spec.Change `json:"change"`
 }
 
 // Plan shows a plan to a person. A change that several hosts share is shown

@@ -25,7 +25,7 @@ func (s *server) probe(ctx context.Context, id uint64, p wire.Probe) (*wire.Repl
 	case p.Dial != nil:
 		out.Paths, err = netprobe.Dial(ctx, *p.Dial)
 	case p.Resolve != nil:
-		out.Lookups = netprobe.Resolve(ctx, *p.Resolve)
+		out.Lookups = netprobe.Resolve(ctx, *p.Resolve, s.Resolver)
 	case p.Sync != nil:
 		out.Sync, err = s.Sync(ctx, *p.Sync)
 	case p.NTP != nil:

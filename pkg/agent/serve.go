@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"runtime/debug"
 	"sync"
@@ -38,8 +39,11 @@ type Options struct {
 	Free func(dir string) (uint64, error)
 	// Sync measures the disk under a directory; nil means netprobe.Sync.
 	Sync func(ctx context.Context, s wire.Sync) (*facts.SyncTimes, error)
-	// Seen is told of each request before it is answered; nil means nobody.
-	Seen func(wire.Type)
+	// Resolver answers for the host's own; nil means that of the host.
+	Resolver *net.Resolver
+	// Seen is told of each request before it is answered; nil means nobody. While
+	// it takes its time, nothing is answered.
+	Seen func(context.Context, wire.Header)
 	// DeadAfter is how long a client that pings may be silent; 0 means
 	// wire.DeadAfter.
 	DeadAfter time.Duration
@@ -112,7 +116,7 @@ func Serve(ctx context.Context, o Options, in io.Reader, out io.Writer) error {
 		}
 	}
 	if o.Seen == nil {
-		o.Seen = func(wire.Type) {}
+		o.Seen = func(context.Context, wire.Header) {}
 	}
 	if o.DeadAfter == 0 {
 		o.DeadAfter = wire.DeadAfter
@@ -253,7 +257,7 @@ func (s *server) begin(ctx context.Context, requests *sync.WaitGroup, h wire.Hea
 		s.reply(h.ID, nil, diag.New(diag.Internal, "begin request", "id %d is in use", h.ID))
 		return
 	}
-	s.Seen(h.Type)
+	s.Seen(cctx, h)
 	requests.Go(func() {
 		rep, err := s.answer(cctx, h, c)
 		s.mu.Lock()

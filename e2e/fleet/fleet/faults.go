@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kforge.dev/kforge/pkg/ssh/sshtest"
+	"kforge.dev/kforge/pkg/wire"
 )
 
 // Faults are the ways in which a host breaks. The zero value is a good host.
@@ -28,6 +29,12 @@ type Faults struct {
 	// Hold is called before each program runs, and may block until ctx ends; nil
 	// holds nothing.
 	Hold func(ctx context.Context, program string)
+	// Late is how much later, beyond the fleet's latency, everything comes that is
+	// sent to the host: each of its answers takes so long.
+	Late time.Duration
+	// HoldRequest is called before each request is answered, and may block until
+	// ctx ends; the host answers nothing meanwhile. nil holds nothing.
+	HoldRequest func(ctx context.Context, h wire.Header)
 	// KillAtProgram and KillAtRequest kill the agent as it begins its nth program
 	// or request; 0 is never. Every agent from then on dies at the same count,
 	// unless Once is set.
@@ -44,11 +51,11 @@ type Faults struct {
 
 // ssh gives those faults that the SSH server has.
 func (f Faults) ssh(latency time.Duration) sshtest.Faults {
-	return sshtest.Faults{Silent: f.Hang, CutAfter: f.CutAfter, Latency: latency}
+	return sshtest.Faults{Silent: f.Hang, CutAfter: f.CutAfter, Latency: latency + f.Late}
 }
 
 // FaultHelp names the faults that [Faults.With] knows.
-const FaultHelp = "faults: refuse, hang, full, cut:BYTES, exit:PROGRAM:CODE, slow:DURATION, kill:NTH-PROGRAM, kill-after:BYTES, stop-after:BYTES, ahead:DURATION"
+const FaultHelp = "faults: refuse, hang, full, cut:BYTES, late:DURATION, exit:PROGRAM:CODE, slow:DURATION, kill:NTH-PROGRAM, kill-after:BYTES, stop-after:BYTES, ahead:DURATION"
 
 // With adds a fault that a person wrote.
 func (f Faults) With(text string) (Faults, error) {
@@ -65,6 +72,8 @@ func (f Faults) With(text string) (Faults, error) {
 		f.CutAfter, err = strconv.ParseInt(value, 10, 64)
 	case "slow":
 		f.Slow, err = time.ParseDuration(value)
+	case "late":
+		f.Late, err = time.ParseDuration(value)
 	case "ahead":
 		f.ClockAhead, err = time.ParseDuration(value)
 	case "kill":

@@ -205,14 +205,14 @@ func TestCheckFindsTheSlowDisk(t *testing.T) {
 func TestFaultsAreRead(t *testing.T) {
 	t.Parallel()
 	var got fleet.Faults
-	for _, text := range []string{"refuse", "hang", "full", "cut:9", "exit:kubeadm:3", "slow:2s", "kill:4", "kill-after:7", "stop-after:8", "ahead:-1m"} {
+	for _, text := range []string{"refuse", "hang", "full", "cut:9", "exit:kubeadm:3", "slow:2s", "late:1s", "kill:4", "kill-after:7", "stop-after:8", "ahead:-1m"} {
 		var err error
 		if got, err = got.With(text); err != nil {
 			t.Fatal(err)
 		}
 	}
 	want := fleet.Faults{Refuse: true, Hang: true, DiskFull: true, CutAfter: 9, Exit: map[string]int{"kubeadm": 3},
-		Slow: 2 * time.Second, KillAtProgram: 4, KillAfter: 7, StopAfter: 8, ClockAhead: -time.Minute}
+		Slow: 2 * time.Second, Late: time.Second, KillAtProgram: 4, KillAfter: 7, StopAfter: 8, ClockAhead: -time.Minute}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("faults (-want +got):\n%s", diff)
 	}

@@ -28,7 +28,8 @@ type Options struct {
 	Hosts int // at least 1
 	// ControlPlanes are the first of them; 0 means 1.
 	ControlPlanes int
-	// Latency is added to everything that a host reads from the network.
+	// Latency is how much later everything comes that is sent to a host: a round
+	// trip takes so long.
 	Latency time.Duration
 	// Connect is timeouts.connect of the inventory; 0 means 30 s, for all hosts
 	// share this machine.
@@ -43,6 +44,10 @@ type Options struct {
 	Program string
 	// Cold hosts have no agent yet and take the upload of one.
 	Cold bool
+	// Shell has hosts run every command with this machine's /bin/sh, in their own
+	// folder, with the rights of this process: for tools that work by a shell. Only
+	// who has the fleet's key can sign in.
+	Shell bool
 }
 
 // Fleet is the hosts and what they share. Close it.
@@ -84,11 +89,12 @@ func New(dir string, o Options) (*Fleet, error) {
 		}
 		o.Mirror = f.mirror
 	}
+	dns := newNames(o.Hosts)
 	var g errgroup.Group
 	g.SetLimit(8)
 	for i := range f.Machines {
 		g.Go(func() (err error) {
-			f.Machines[i], err = newMachine(filepath.Join(dir, "hosts", hostName(i)), i, o, f.API, key)
+			f.Machines[i], err = newMachine(filepath.Join(dir, "hosts", hostName(i)), i, o, f.API, key, dns)
 			return err
 		})
 	}
@@ -125,6 +131,7 @@ spec:
   artifacts: {mirror: %q}
   timeouts: {connect: %s, ready: 30s}
   network: {podCIDR: 10.128.0.0/%d}
+  checks: {route: {severity: "off", reason: "all hosts share one network stack, and send with one address"}}
 %s  hosts:
 `, o.Mirror.URL, o.Connect, podBits(o.Hosts), classes(o))
 	for i, m := range f.Machines {

@@ -31,10 +31,14 @@ const exitNeedUpload = 121
 
 var errKilled = errors.New("killed")
 
-// exec runs kforge's launcher, and nothing else.
+// exec runs kforge's launcher and, on a fleet with a shell, what else it is
+// given; that sees this machine and not the host's folder.
 func (m *Machine) exec(ctx context.Context, cmd string, stdin io.Reader, stdout, stderr io.Writer) int {
 	name, mode := launched.FindStringSubmatch(cmd), modeOf.FindStringSubmatch(cmd)
 	if name == nil || mode == nil {
+		if m.shell != nil {
+			return m.shell(ctx, cmd, stdin, stdout, stderr)
+		}
 		fmt.Fprintln(stderr, "sh: command not found")
 		return 127
 	}
@@ -68,7 +72,8 @@ func (m *Machine) exec(ctx context.Context, cmd string, stdin io.Reader, stdout,
 		Euid: func() int { return 0 }, // of its own folder the host is root
 		Now:  func() time.Time { return time.Now().Add(m.now().ClockAhead) },
 		Free: m.free, Sync: slowly(m.Root, func() time.Duration { return m.now().Slow }),
-		Seen: func(t wire.Type) { m.seen(t, kill) },
+		Resolver: m.names.resolver(),
+		Seen:     func(ctx context.Context, h wire.Header) { m.seen(ctx, h, kill) },
 	}, in, &mortal{ctx, stdout})
 	switch {
 	case errors.Is(context.Cause(ctx), errKilled):
@@ -122,16 +127,20 @@ func slowly(root string, slow func() time.Duration) func(context.Context, wire.S
 }
 
 // seen counts a request and kills the agent when its hour has come.
-func (m *Machine) seen(t wire.Type, kill context.CancelCauseFunc) {
+func (m *Machine) seen(ctx context.Context, h wire.Header, kill context.CancelCauseFunc) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.requests[t]++
-	if t == wire.TPing {
-		return // those come with time
+	hold := m.faults.HoldRequest
+	m.requests[h.Type]++
+	if h.Type != wire.TPing { // those come with time
+		m.last = time.Now()
+		m.frames++
+		if m.due(m.faults.KillAtRequest, m.frames) {
+			kill(errKilled)
+		}
 	}
-	m.frames++
-	if m.due(m.faults.KillAtRequest, m.frames) {
-		kill(errKilled)
+	m.mu.Unlock()
+	if hold != nil {
+		hold(ctx, h)
 	}
 }
 

@@ -29,7 +29,9 @@ type Machine struct {
 	port    int
 	latency time.Duration
 	cold    bool
-	program string // of agents that are processes; "" for those of this one
+	program string          // of agents that are processes; "" for those of this one
+	shell   sshtest.Handler // nil: no commands but kforge's launcher
+	names   *names
 	place   *place
 	copies  sync.WaitGroup
 
@@ -46,9 +48,10 @@ type Machine struct {
 	frames   int   // requests since Break
 	fed      int64 // bytes that agents were given since Break
 	stopped  []*os.Process
+	last     time.Time // when the last request came
 }
 
-func newMachine(root string, i int, o Options, api *API, key *sshtest.Key) (*Machine, error) {
+func newMachine(root string, i int, o Options, api *API, key *sshtest.Key, dns *names) (*Machine, error) {
 	host, err := newTree(root, i)
 	if err != nil {
 		return nil, err
@@ -60,9 +63,12 @@ func newMachine(root string, i int, o Options, api *API, key *sshtest.Key) (*Mac
 	m := &Machine{
 		Name: hostName(i), Root: root, Host: host, ip: nodeIP(i), hostKey: hostKey, key: key,
 		routes:  map[string]string{inventory.LocalEndpoint: strings.TrimPrefix(api.URL, "https://")},
-		latency: o.Latency, cold: o.Cold, program: o.Program, idle: make(chan struct{}), requests: map[wire.Type]int{},
+		latency: o.Latency, cold: o.Cold, names: dns, program: o.Program, idle: make(chan struct{}), requests: map[wire.Type]int{},
 	}
 	close(m.idle)
+	if o.Shell {
+		m.shell = sshtest.Shell(root, "HOME="+root)
+	}
 	if m.place, err = reserve(); err != nil {
 		return nil, err
 	}
@@ -138,6 +144,19 @@ func (m *Machine) Requests() map[wire.Type]int {
 	out := maps.Clone(m.requests)
 	clear(m.requests)
 	return out
+}
+
+// Port of the host's SSH server on 127.0.0.1.
+func (m *Machine) Port() int { return m.port }
+
+// IP is the host's address among the others.
+func (m *Machine) IP() string { return m.ip }
+
+// Last tells when the last request came, but for pings.
+func (m *Machine) Last() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.last
 }
 
 // Changes counts, in what Requests gave, those that may change what a host

@@ -74,7 +74,9 @@ func serveProcess(c processConfig) error {
 		Facts:  stage.facts,
 		Free:   stage.free,
 		Sync:   slowly(c.Root, func() time.Duration { return c.Slow }),
-		Seen:   func(t wire.Type) { _ = stage.Call(rpcName+".Seen", t, &struct{}{}) }, // a fleet that is gone counts nothing
+		Seen: func(_ context.Context, h wire.Header) {
+			_ = stage.Call(rpcName+".Seen", h.Type, &struct{}{}) // a fleet that is gone counts nothing
+		},
 	}, os.Stdin, os.Stdout)
 }
 
@@ -192,7 +194,7 @@ func (s *Stage) Cancel(id uint64, _ *struct{}) error {
 
 // Seen counts a request.
 func (s *Stage) Seen(t wire.Type, _ *struct{}) error {
-	s.runner.m.seen(t, s.runner.kill)
+	s.runner.m.seen(s.ctx, wire.Header{Type: t}, s.runner.kill)
 	return nil
 }
 

@@ -172,7 +172,7 @@ func TestCancelledDial(t *testing.T) {
 
 func TestResolve(t *testing.T) {
 	t.Parallel()
-	got := netprobe.Resolve(t.Context(), wire.Resolve{Names: []string{"localhost", "192.0.2.7"}, Addresses: []string{"127.0.0.1", "no address"}, Seconds: 5})
+	got := netprobe.Resolve(t.Context(), wire.Resolve{Names: []string{"localhost", "192.0.2.7"}, Addresses: []string{"127.0.0.1", "no address"}, Seconds: 5}, nil)
 	if len(got) != 4 || got[0].Question != "localhost" || got[0].Answers == nil || got[1].Answers[0] != "192.0.2.7" {
 		t.Errorf("Resolve = %+v", got)
 	}

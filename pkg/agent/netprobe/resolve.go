@@ -16,11 +16,14 @@ import (
 const lookups = 16
 
 // Resolve asks as programs of the host do: hosts file, search domains, the
-// servers of resolv.conf. Lookups are given in order, names first.
-func Resolve(ctx context.Context, r wire.Resolve) []facts.Lookup {
+// servers of resolv.conf; or another resolver than the host's, which is not nil
+// then. Lookups are given in order, names first.
+func Resolve(ctx context.Context, r wire.Resolve, resolver *net.Resolver) []facts.Lookup {
 	ctx, cancel := context.WithTimeout(ctx, within(r.Seconds, 0.1, 30))
 	defer cancel()
-	resolver := &net.Resolver{PreferGo: true}
+	if resolver == nil {
+		resolver = &net.Resolver{PreferGo: true}
+	}
 	out := make([]facts.Lookup, len(r.Names)+len(r.Addresses))
 	turns := make(chan struct{}, lookups)
 	var wg sync.WaitGroup

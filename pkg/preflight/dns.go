@@ -2,6 +2,7 @@ package preflight
 
 import (
 	"cmp"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -23,21 +24,9 @@ const (
 	maxSearchChars = 2048
 )
 
-// Questions are the names and addresses that a host should look up, so that the
-// rules have their answers.
-func Questions(c *inventory.Cluster, all map[string]*facts.Host, host string) (names, addresses []string) {
-	f := all[host]
-	if f == nil {
-		return nil, nil
-	}
-	for _, h := range peers(c, host, true) {
-		names = append(names, h.Name)
-		if of := all[h.Name]; of != nil {
-			if a := node.FindAddress(h, of); a.IP != "" {
-				addresses = append(addresses, a.IP)
-			}
-		}
-	}
+// Names are what a host should look up, so that the rules have their answers.
+func Names(c *inventory.Cluster, host string, f *facts.Host) []string {
+	names := Neighbours(c, host)
 	if name := endpointName(c); name != "" && !slices.Contains(names, name) {
 		names = append(names, name)
 	}
@@ -47,7 +36,21 @@ func Questions(c *inventory.Cluster, all map[string]*facts.Host, host string) (n
 			names = append(names, nobody+".svc."+c.DNSDomain+"."+d+".")
 		}
 	}
-	return names, addresses
+	return names
+}
+
+// Neighbours are the hosts whose names and addresses a host should look up, by
+// name, the host itself among them.
+func Neighbours(c *inventory.Cluster, host string) []string {
+	at := slices.IndexFunc(c.Hosts, func(h inventory.ResolvedHost) bool { return h.Name == host })
+	if at < 0 {
+		return nil
+	}
+	var names []string
+	for _, i := range peers(c, at) {
+		names = append(names, c.Hosts[i].Name)
+	}
+	return names
 }
 
 // endpointName is the API's host where that is a name.
@@ -180,6 +183,7 @@ func dnsNames(in Input) []Finding {
 	var out []Finding
 	named := false // some host knows the name of another
 	missing := map[string][]string{}
+	book := newBook(in)
 	for _, h := range in.Cluster.Hosts {
 		f := in.Facts[h.Name]
 		if f == nil || in.Lookups[h.Name] == nil || silent(f) && !knowsAny(in, h.Name) {
@@ -191,11 +195,11 @@ func dnsNames(in Input) []Finding {
 					"the API's name %s does not resolve (%s)", name, cmp.Or(l.Error, "there is no such name")))...)
 			}
 		}
-		for _, other := range in.Cluster.Hosts {
+		for _, a := range book.asked(h.Name) {
+			other := in.Cluster.Hosts[a.host]
 			of := in.Facts[other.Name]
-			l, ok := find(in.Lookups[h.Name], other.Name)
-			switch {
-			case !ok || of == nil:
+			switch l := a.byName; {
+			case l == nil || of == nil:
 			case len(l.Answers) == 0 && other.Name != h.Name && silent(f): // dns-servers says it
 			case len(l.Answers) == 0 && other.Name != h.Name:
 				missing[h.Name] = append(missing[h.Name], other.Name)
@@ -208,7 +212,9 @@ func dnsNames(in Input) []Finding {
 						"the name %s leads to %s, which is no address of that host", other.Name, strings.Join(wrong, ", ")))...)
 				}
 			}
-			out = append(out, on(h.Name, reverse(in, h, other))...)
+			if a.byAddress != nil && of != nil {
+				out = append(out, on(h.Name, reverse(in, *a.byAddress, other, of))...)
+			}
 		}
 	}
 	for _, h := range in.Cluster.Hosts {
@@ -219,6 +225,58 @@ func dnsNames(in Input) []Finding {
 	if len(missing) > 0 && !named {
 		out = append(out, noticef("nothing: nodes reach each other by address; add hosts to your DNS where people or programs want names",
 			"hosts do not know each other's names")...)
+	}
+	return out
+}
+
+// book finds the hosts that lookups are about. A host asks about a few others
+// only: to go through all pairs of hosts would take longer than to check them.
+type book struct {
+	in        Input
+	byName    map[string]int // place in the inventory
+	byAddress map[string]int
+}
+
+func newBook(in Input) *book {
+	b := &book{in, map[string]int{}, map[string]int{}}
+	for i, h := range in.Cluster.Hosts {
+		b.byName[h.Name] = i
+		if f := in.Facts[h.Name]; f != nil {
+			if ip := node.FindAddress(h, f).IP; ip != "" {
+				b.byAddress[ip] = i
+			}
+		}
+	}
+	return b
+}
+
+// aboutHost is what one host heard of another, by its place in the inventory.
+type aboutHost struct {
+	host              int
+	byName, byAddress *facts.Lookup // nil: not asked
+}
+
+// asked gives what a host heard of others, in the inventory's order.
+func (b *book) asked(host string) []aboutHost {
+	all := b.in.Lookups[host]
+	heard := map[int]aboutHost{}
+	for i := range all {
+		if at, ok := b.byName[all[i].Question]; ok {
+			a := heard[at]
+			a.byName = cmp.Or(a.byName, &all[i])
+			heard[at] = a
+		}
+		if at, ok := b.byAddress[all[i].Question]; ok {
+			a := heard[at]
+			a.byAddress = cmp.Or(a.byAddress, &all[i])
+			heard[at] = a
+		}
+	}
+	var out []aboutHost
+	for _, at := range slices.Sorted(maps.Keys(heard)) {
+		a := heard[at]
+		a.host = at
+		out = append(out, a)
 	}
 	return out
 }
@@ -254,18 +312,10 @@ func has(f *facts.Host, ip netip.Addr) bool {
 }
 
 // reverse finds an address of a host that leads to the name of another one.
-func reverse(in Input, h, other inventory.ResolvedHost) []Finding {
-	f := in.Facts[other.Name]
-	if f == nil {
-		return nil
-	}
-	l, ok := find(in.Lookups[h.Name], node.FindAddress(other, f).IP)
-	if !ok {
-		return nil
-	}
+func reverse(in Input, l facts.Lookup, other inventory.ResolvedHost, of *facts.Host) []Finding {
 	for _, name := range l.Answers {
 		short, _, _ := strings.Cut(name, ".")
-		if _, isOther := in.Cluster.Host(short); isOther && short != other.Name && short != f.Hostname {
+		if _, isOther := in.Cluster.Host(short); isOther && short != other.Name && short != of.Hostname {
 			return warnf("put the PTR record right in your DNS", "the address %s of %s leads back to the name %s", l.Question, other.Name, name)
 		}
 	}

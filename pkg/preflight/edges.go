@@ -2,7 +2,6 @@ package preflight
 
 import (
 	"net"
-	"slices"
 	"strconv"
 
 	"kforge.dev/kforge/pkg/facts"
@@ -99,39 +98,31 @@ func needs(c *inventory.Cluster, from, to inventory.ResolvedHost) []need {
 	return append(out, podPorts(c)...)
 }
 
-// peers are the hosts that a host looks at: all of a small fleet, else the
-// control planes and the next few in the ring of hosts.
-func peers(c *inventory.Cluster, host string, itself bool) []inventory.ResolvedHost {
-	at := slices.IndexFunc(c.Hosts, func(h inventory.ResolvedHost) bool { return h.Name == host })
-	if at < 0 {
-		return nil
-	}
+// peers are the hosts that a host looks at, itself among them, by their places:
+// all of a small fleet, else the control planes and the next few in the ring of
+// hosts.
+func peers(c *inventory.Cluster, at int) []int {
 	n := len(c.Hosts)
-	var out []inventory.ResolvedHost
-	for i, h := range c.Hosts {
-		ahead := (i - at + n) % n
-		if ahead == 0 && !itself || n > fullMesh && ahead > neighbours && !h.ControlPlane() && !c.Hosts[at].ControlPlane() {
-			continue
+	all := n <= fullMesh || c.Hosts[at].ControlPlane()
+	var out []int
+	for i := range n {
+		if ahead := (i - at + n) % n; all || ahead <= neighbours || c.Hosts[i].ControlPlane() {
+			out = append(out, i)
 		}
-		out = append(out, h)
 	}
 	return out
 }
 
-// Ways are the pairs to be measured among the hosts of which there are facts.
-// With joining, only those with a host that has not joined yet.
-func Ways(c *inventory.Cluster, all map[string]*facts.Host, joining bool) []Way {
+// Pairs are the ways that the inventory makes worth measuring, before anything
+// is known of the hosts.
+func Pairs(c *inventory.Cluster) []Way {
 	var out []Way
-	for _, from := range c.Hosts {
-		f := all[from.Name]
-		if f == nil {
-			continue
-		}
-		for _, to := range peers(c, from.Name, false) {
-			of := all[to.Name]
-			if of == nil || joining && joined(f) && joined(of) || !node.FindAddress(to, of).Found {
+	for i, from := range c.Hosts {
+		for _, at := range peers(c, i) {
+			if at == i {
 				continue
 			}
+			to := c.Hosts[at]
 			w := Way{From: from.Name, To: to.Name}
 			for _, n := range needs(c, from, to) {
 				w.Ports = append(w.Ports, n.Port)
@@ -142,13 +133,19 @@ func Ways(c *inventory.Cluster, all map[string]*facts.Host, joining bool) []Way 
 	return out
 }
 
-// SyncHosts are the hosts whose disk etcd will write to: control planes.
-func SyncHosts(c *inventory.Cluster, all map[string]*facts.Host, joining bool) []string {
-	var out []string
-	for _, h := range c.ControlPlanes() {
-		if f := all[h.Name]; f != nil && !(joining && joined(f)) {
-			out = append(out, h.Name)
-		}
+// Measurable tells whether a way can be measured, by the facts of both hosts:
+// the far one needs an address of its own. With joining, only ways with a host
+// count that has not joined yet.
+func Measurable(c *inventory.Cluster, w Way, from, to *facts.Host, joining bool) bool {
+	if from == nil || to == nil || joining && joined(from) && joined(to) {
+		return false
 	}
-	return out
+	h, ok := c.Host(w.To)
+	return ok && node.FindAddress(h, to).Found
+}
+
+// Syncs tells whether the host's disk is measured, since etcd will write to it.
+// With joining, not that of a host that has joined.
+func Syncs(h inventory.ResolvedHost, f *facts.Host, joining bool) bool {
+	return h.ControlPlane() && f != nil && !(joining && joined(f))
 }

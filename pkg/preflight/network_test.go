@@ -16,7 +16,7 @@ import (
 // paths are those of a network in which all is well, changed by change.
 func paths(change func(*facts.Path)) func(*preflight.Input) {
 	return func(in *preflight.Input) {
-		for _, w := range preflight.Ways(in.Cluster, in.Facts, false) {
+		for _, w := range ways(*in, false) {
 			p := facts.Path{From: w.From, To: w.To, RoundTrip: 0.0004, MTU: 1500, PathMTU: 1500}
 			from, _ := in.Cluster.Host(w.From)
 			p.Source, p.SeenAs = from.Address, from.Address
@@ -27,6 +27,13 @@ func paths(change func(*facts.Path)) func(*preflight.Input) {
 			in.Paths = append(in.Paths, p)
 		}
 	}
+}
+
+// ways are those that are measured, of hosts that were all met.
+func ways(in preflight.Input, joining bool) []preflight.Way {
+	return slices.DeleteFunc(preflight.Pairs(in.Cluster), func(w preflight.Way) bool {
+		return !preflight.Measurable(in.Cluster, w, in.Facts[w.From], in.Facts[w.To], joining)
+	})
 }
 
 // closed shuts a port of one host, as seen from every other.
@@ -326,7 +333,7 @@ func TestWaysOfLargeFleets(t *testing.T) {
 	}
 	for n, want := range map[int]int{1: 0, 3: 6, 10: 90, 11: 10 + 10 + 10*3 - 3, 500: 499*5 - 3} {
 		in := fleet(n)
-		ways := preflight.Ways(in.Cluster, in.Facts, false)
+		ways := ways(in, false)
 		if len(ways) != want {
 			t.Errorf("%d hosts have %d ways, want %d", n, len(ways), want)
 		}
@@ -340,9 +347,10 @@ func TestWaysOfLargeFleets(t *testing.T) {
 		if n > 1 && len(dialled) != n {
 			t.Errorf("%d of %d hosts are dialled", len(dialled), n)
 		}
-		names, addresses := preflight.Questions(in.Cluster, in.Facts, in.Cluster.Hosts[n-1].Name)
-		if len(names) > 14 || len(addresses) > 11 {
-			t.Errorf("of %d hosts one asks for %d names and %d addresses", n, len(names), len(addresses))
+		last := in.Cluster.Hosts[n-1].Name
+		names, near := preflight.Names(in.Cluster, last, in.Facts[last]), preflight.Neighbours(in.Cluster, last)
+		if len(names) > 14 || len(near) > 11 || !slices.Contains(near, last) {
+			t.Errorf("of %d hosts one asks for %d names and the addresses of %v", n, len(names), near)
 		}
 	}
 }
@@ -352,15 +360,14 @@ func TestJoinedHostsAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	in := healthy()
 	in.Facts["n1"].Kubernetes.AdminConf, in.Facts["n2"].Kubernetes.KubeletConf = true, true
-	for _, w := range preflight.Ways(in.Cluster, in.Facts, true) {
+	for _, w := range ways(in, true) {
 		if w.From != "n3" && w.To != "n3" {
 			t.Errorf("the way from %s to %s is measured", w.From, w.To)
 		}
 	}
-	if got := preflight.SyncHosts(in.Cluster, in.Facts, true); got != nil {
-		t.Errorf("the disks of %v are measured", got)
-	}
-	if got := preflight.SyncHosts(in.Cluster, in.Facts, false); !slices.Equal(got, []string{"n1"}) {
-		t.Errorf("the disks of %v are measured, want n1's", got)
+	for i, h := range in.Cluster.Hosts {
+		if f := in.Facts[h.Name]; preflight.Syncs(h, f, true) || preflight.Syncs(h, f, false) != (i == 0) {
+			t.Errorf("the disk of %s is measured: joining %v, else %v", h.Name, preflight.Syncs(h, f, true), preflight.Syncs(h, f, false))
+		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"kforge.dev/kforge/pkg/inventory"
 	"kforge.dev/kforge/pkg/preflight"
 	"kforge.dev/kforge/pkg/wire"
@@ -37,19 +39,26 @@ func Check(ctx context.Context, e *Env, o CheckOptions) (*preflight.Report, erro
 		return nil, err
 	}
 	defer s.fleet.close()
-	var m *measured
-	if err := s.beforeSteps(ctx, func(ctx context.Context) error {
-		if err := s.fleet.connect(ctx); err != nil {
-			return err
-		}
-		m = s.measure(ctx, false)
-		return ctx.Err()
-	}); err != nil {
+	m := newMeasured()
+	s.briefly = true
+	if err := s.beforeSteps(ctx, func(ctx context.Context) error { return s.survey(ctx, m) }); err != nil {
 		return nil, err
 	}
 	in := m.input(s)
 	in.Unreachable, in.FallbackDNS = s.fleet.unreachable, ownResolvers()
 	return preflight.Examine(in), nil
+}
+
+// survey meets all hosts, and has each measure from the moment on when it was
+// met.
+func (s *session) survey(ctx context.Context, m *measured) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.fleet.connect(ctx) })
+	g.Go(func() error {
+		s.measure(ctx, m, false)
+		return ctx.Err()
+	})
+	return g.Wait()
 }
 
 // choose reads the inventory and keeps the hosts that are asked for. Its

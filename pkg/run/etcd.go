@@ -133,7 +133,7 @@ func (s *session) planes(ctx context.Context, steps func(context.Context, *sessi
 				return err
 			}
 			var failed map[string]error
-			s.view, s.executor.settled, failed, err = preview(ctx, s.executor, s.steps, true)
+			s.view, s.executor.settled, failed, err = preview(ctx, s.executor, s.steps, true, nil)
 			for name, why := range failed {
 				s.left[name] = why
 			}

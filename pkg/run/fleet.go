@@ -33,6 +33,7 @@ type fleet struct {
 
 	facts       map[string]*facts.Host
 	unreachable map[string]error
+	met         *meetings
 }
 
 func newFleet(e *Env, c *inventory.Cluster, mode wire.Mode, lock wire.Lock, sink event.Sink) (*fleet, error) {
@@ -61,6 +62,7 @@ func newFleet(e *Env, c *inventory.Cluster, mode wire.Mode, lock wire.Lock, sink
 			},
 		},
 		hosts: map[string]*host.Host{}, facts: map[string]*facts.Host{}, unreachable: map[string]error{},
+		met: newMeetings(),
 	}, nil
 }
 
@@ -74,22 +76,28 @@ func (f *fleet) connect(ctx context.Context) error {
 		g.Go(func() error {
 			f.state(h.Name, "connecting", nil)
 			got, err := f.meet(ctx, h)
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			switch {
-			case err == nil:
-				f.facts[h.Name] = got
-				f.state(h.Name, "connected", nil)
-			case diag.KindOf(err) == diag.Locked, ctx.Err() != nil:
+			if err != nil && (diag.KindOf(err) == diag.Locked || ctx.Err() != nil) {
 				return err
-			default:
-				f.unreachable[h.Name] = err
-				f.state(h.Name, "unreachable", err)
 			}
+			f.note(h.Name, got, err)
+			f.met.tell(h.Name)
 			return nil
 		})
 	}
 	return g.Wait()
+}
+
+// note keeps what became of a host.
+func (f *fleet) note(name string, got *facts.Host, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err != nil {
+		f.unreachable[name] = err
+		f.state(name, "unreachable", err)
+		return
+	}
+	f.facts[name] = got
+	f.state(name, "connected", nil)
 }
 
 func (f *fleet) meet(ctx context.Context, h inventory.ResolvedHost) (*facts.Host, error) {
@@ -196,6 +204,20 @@ func (f *fleet) mutating() int {
 		n += h.Mutating()
 	}
 	return n
+}
+
+// release closes the connection to a host that nothing more is asked of.
+func (f *fleet) release(name string) {
+	f.mu.Lock()
+	conn := f.hosts[name]
+	delete(f.hosts, name)
+	if conn != nil {
+		f.lost += conn.Mutating()
+	}
+	f.mu.Unlock()
+	if conn != nil {
+		conn.Close()
+	}
 }
 
 func (f *fleet) close() {

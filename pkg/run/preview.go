@@ -17,7 +17,10 @@ import (
 // host. It also tells which steps are settled: in place, after only such steps
 // on their host, so that nothing of this run can unsettle them. failed are the
 // hosts that gave no answer: without them view and settled are of no use.
-func preview(ctx context.Context, x *executor, steps []graph.Step, apiUp bool) (view ui.PlanView, settled map[string]bool, failed map[string]error, err error) {
+//
+// last is told of each host that answered, when nothing more is asked of it; nil
+// when steps follow.
+func preview(ctx context.Context, x *executor, steps []graph.Step, apiUp bool, last func(host string)) (view ui.PlanView, settled map[string]bool, failed map[string]error, err error) {
 	byHost := map[string][]graph.Step{}
 	for _, s := range steps {
 		byHost[s.Host] = append(byHost[s.Host], s)
@@ -41,7 +44,9 @@ func preview(ctx context.Context, x *executor, steps []graph.Step, apiUp bool) (
 		failed[name] = err
 		return nil
 	}
+	words := &dictionary{known: map[string]string{}}
 	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(previews)
 	for name, mine := range byHost {
 		g.Go(func() error {
 			var out []answer
@@ -74,6 +79,12 @@ func preview(ctx context.Context, x *executor, steps []graph.Step, apiUp bool) (
 			if err != nil {
 				return alone(ctx, name, err)
 			}
+			mu.Lock()
+			whole := len(failed) == 0 // else it is all planned anew
+			mu.Unlock()
+			if last != nil && whole {
+				last(name)
+			}
 			at := map[string]int{}
 			for _, s := range mine {
 				at[s.ID] = len(out)
@@ -81,7 +92,7 @@ func preview(ctx context.Context, x *executor, steps []graph.Step, apiUp bool) (
 			}
 			for _, c := range changes {
 				i := at[owner[c.Resource]]
-				out[i].changes = append(out[i].changes, c)
+				out[i].changes = append(out[i].changes, words.change(c))
 			}
 			if apiUp { // the host's own objects: its node
 				for i, s := range mine {
@@ -124,6 +135,29 @@ func preview(ctx context.Context, x *executor, steps []graph.Step, apiUp bool) (
 		}
 	}
 	return view, settled, nil, nil
+}
+
+// previews is how many hosts are asked at a time: requests and answers are
+// large, and on the way there are several copies of each.
+const previews = 128
+
+// dictionary keeps one copy of each text: hosts say much the same.
+type dictionary struct {
+	mu    sync.Mutex
+	known map[string]string
+}
+
+func (d *dictionary) change(c spec.Change) spec.Change {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, text := range []*string{&c.Resource, (*string)(&c.Action), &c.Why, &c.Detail, &c.Diff, &c.Pending} {
+		if same, ok := d.known[*text]; ok {
+			*text = same
+		} else {
+			d.known[*text] = *text
+		}
+	}
+	return c
 }
 
 // previewKube observes the cluster's side of a step; before there is an API

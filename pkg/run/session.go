@@ -37,6 +37,7 @@ type session struct {
 	mode    wire.Mode
 
 	fleet    *fleet
+	briefly  bool // hosts are let go once they are measured
 	store    *bundle.Store
 	executor *executor
 
@@ -182,10 +183,10 @@ func (s *session) newExecutor() *executor {
 // preflight tells all findings. Errors take the hosts that they concern out of
 // the run; an error of the whole fleet ends it.
 func (s *session) preflight(ctx context.Context, art *artifacts, fallback []string) error {
-	m := &measured{}
+	m := newMeasured()
 	if s.joining() {
 		if err := s.watch.time("measure", func() error {
-			m = s.measure(ctx, true)
+			s.measure(ctx, m, true)
 			return ctx.Err()
 		}); err != nil {
 			return err
@@ -296,7 +297,11 @@ func (s *session) planOnce(ctx context.Context, art *artifacts, fallback []strin
 		return nil, err
 	}
 	s.steps = p.Steps
-	s.view, s.executor.settled, failed, err = preview(ctx, s.executor, s.steps, in.Live != nil)
+	var last func(string)
+	if s.mode == wire.ReadOnly {
+		last = s.letGo
+	}
+	s.view, s.executor.settled, failed, err = preview(ctx, s.executor, s.steps, in.Live != nil, last)
 	if err != nil || len(failed) > 0 {
 		return failed, err
 	}
@@ -337,6 +342,14 @@ func (s *session) inTurns(live *plan.Live) error {
 			restarting, n, s.cluster.MaxRestarting)})
 	}
 	return nil
+}
+
+// letGo closes the connection to a host that has told its plan, since hundreds
+// of them take memory. Control planes are the way to the API.
+func (s *session) letGo(name string) {
+	if h, ok := s.cluster.Host(name); ok && !h.ControlPlane() {
+		s.fleet.release(name)
+	}
 }
 
 // hasCluster tells whether a control plane has finished its init, and was not

@@ -37,13 +37,13 @@ func TestPreviewNamesTheHostsThatAnswerNoMore(t *testing.T) {
 	t.Parallel()
 	x := &executor{fleet: &fleet{cluster: &inventory.Cluster{}}}
 	steps := []graph.Step{{ID: "n1/files", Host: "n1", Work: &spec.HostWork{}}, {ID: "n2/files", Host: "n2", Work: &spec.HostWork{}}}
-	_, _, failed, err := preview(t.Context(), x, steps, false)
+	_, _, failed, err := preview(t.Context(), x, steps, false, nil)
 	if err != nil || failed["n1"] == nil || failed["n2"] == nil {
 		t.Errorf("preview: failed hosts %v, error %v; want both hosts and no error", failed, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, failed, err := preview(ctx, x, steps, false); err == nil {
+	if _, _, failed, err := preview(ctx, x, steps, false, nil); err == nil {
 		t.Errorf("preview of a run that ended: failed hosts %v and no error", failed)
 	}
 }

@@ -86,9 +86,13 @@ test: ## everything: set-up, lint, unit tests, the lab's tests
 	$(MAKE) e2e
 
 .PHONY: bench
-bench: build ## figures against their goals, on the lab; writes docs/performance.md
+bench: build ## figures against their goals, on lab and fleet; writes docs/performance.md
 	$(LAB) setup
 	$(GO) run -buildvcs=false ./e2e/bench
+
+.PHONY: bench-fleet
+bench-fleet: build ## those of the fleet alone: 1,000 hosts in one process, no lab
+	$(GO) run -buildvcs=false ./e2e/bench -only fleet
 
 .PHONY: clean
 clean: ## what a build made

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"kforge.dev/kforge/e2e/fleet/speed"
 	"kforge.dev/kforge/e2e/lab/artifact"
 	"kforge.dev/kforge/pkg/event"
 )
@@ -41,7 +42,6 @@ func TestMedianAndWorst(t *testing.T) {
 
 func TestFigureLine(t *testing.T) {
 	t.Parallel()
-	goal := func(v float64) *float64 { return &v }
 	for _, c := range []struct {
 		figure figure
 		want   string
@@ -51,6 +51,8 @@ func TestFigureLine(t *testing.T) {
 		{figure{Name: "apply-ratio", Value: 1.1501, Unit: "x", Decimals: 3, Goal: goal(1.15)}, "apply-ratio 1.150 x goal <=1.15 SHORT"},
 		{figure{Name: "changes", Value: 0, Unit: "changes", Goal: goal(0)}, "changes 0 changes goal <=0 OK"},
 		{figure{Name: "changes", Value: 1, Unit: "changes", Goal: goal(0)}, "changes 1 changes goal <=0 SHORT"},
+		{figure{Name: "ansible-ratio", Value: 19.99, Unit: "x", Decimals: 1, Goal: goal(20), AtLeast: true}, "ansible-ratio 20.0 x goal >=20 SHORT"},
+		{figure{Name: "ansible-ratio", Value: 20, Unit: "x", Decimals: 1, Goal: goal(20), AtLeast: true}, "ansible-ratio 20.0 x goal >=20 OK"},
 		{figure{Name: "apply-seconds", Value: 51.26, Unit: "s", Decimals: 1}, "apply-seconds 51.3 s goal none OK"},
 	} {
 		if got := c.figure.String(); got != c.want {
@@ -69,12 +71,65 @@ var pairs = []pair{
 	{Floor: timing{Total: 40, Ready: 30}, Apply: timing{Total: 40, Ready: 36}, Memory: 140e6, Second: second{Seconds: 2, Connections: 1, Sessions: 3}},
 }
 
+var lab = labPart{
+	description: description{Date: "2026-01-02", Kforge: "v0.1.0 linux/amd64 go1.26.0", Machine: machine{CPU: "Some CPU", Cores: 4, Memory: 16e9, Kernel: "6.12.1"}},
+	Versions: artifact.Versions{
+		Kubernetes: "v1.37.2", Etcd: "v3.7.0", CoreDNS: "v1.14.6", Containerd: "v2.4.2", Runc: "v1.5.2", CNI: "v1.9.1", Flannel: "v0.26.7",
+	},
+	Agents: map[string]int{"amd64": 3_842_174, "arm64": 9_000_000}, Pairs: pairs,
+}
+
+var ofFleet = fleetPart{
+	description: lab.description, Ansible: "core 2.14.18",
+	Runs: []speed.Run{
+		{Command: "check", Hosts: 100, Wall: 1.5, CPU: 0.5, HostsCPU: 1, Others: 0.01, Peak: 80e6, Connections: 1, Sessions: 1},
+		{Command: "check", Hosts: 100, Wall: 2.5, CPU: 0.6, HostsCPU: 1, Peak: 81e6, Connections: 1, Sessions: 1},
+		{Command: "check", Hosts: 1000, Wall: 30, CPU: 5, HostsCPU: 8, Peak: 260e6, Connections: 2, Sessions: 4},
+		{Command: "plan", Hosts: 100, Wall: 1, Peak: 90e6},
+		{Command: "plan", Hosts: 1000, Wall: 9, Peak: 240e6},
+	},
+	Beside: []speed.Run{{Command: "check", Hosts: 100, Wall: 20, Elsewhere: 1.7}, {Command: "check", Hosts: 100, Wall: 21, Elsewhere: 1.9}},
+	Turns:  []speed.Run{{Command: "check", Hosts: 30, Wall: 0.5, Connections: 1, Sessions: 1}, {Command: "ansible", Hosts: 30, Wall: 12, Connections: 1, Sessions: 9}},
+}
+
+func lines(list []figure) (out []string) {
+	for _, f := range list {
+		out = append(out, f.String())
+	}
+	return out
+}
+
+func TestFleetFigures(t *testing.T) {
+	t.Parallel()
+	want := []string{
+		"check-100-seconds 2.00 s goal <=3 OK",
+		"check-1000-seconds 30.00 s goal <=25 SHORT",
+		"check-growth 15.00 x goal <=10 SHORT",
+		"check-1000-cpu-seconds 5.00 s goal none OK",
+		"check-1000-peak-memory 260.0 MB goal <=250 SHORT",
+		"check-connections-per-host 2 connections goal <=1 SHORT",
+		"check-sessions-per-host 4 sessions goal <=3 SHORT",
+		"check-100-beside-slow-host-seconds 1.90 s goal <=3 OK",
+		"plan-100-seconds 1.00 s goal none OK",
+		"plan-1000-seconds 9.00 s goal none OK",
+		"plan-1000-peak-memory 240.0 MB goal <=250 OK",
+		"check-30-seconds 0.50 s goal none OK",
+		"ansible-30-seconds 12.00 s goal none OK",
+		"ansible-ratio 24.0 x goal >=20 OK",
+	}
+	if d := cmp.Diff(want, lines(ofFleet.figures())); d != "" {
+		t.Error(d)
+	}
+	alone := ofFleet
+	alone.Turns = nil
+	if d := cmp.Diff(want[:11], lines(alone.figures())); d != "" {
+		t.Errorf("without Ansible: %s", d)
+	}
+}
+
 func TestFigures(t *testing.T) {
 	t.Parallel()
-	var got []string
-	for _, f := range figures(pairs, map[string]int{"amd64": 3_842_174, "arm64": 9_000_000}) {
-		got = append(got, f.String())
-	}
+	got := lines(lab.figures())
 	want := []string{
 		"apply-ratio 1.100 x goal <=1.15 OK",
 		"apply-seconds 55.00 s goal none OK",
@@ -96,13 +151,7 @@ func TestFigures(t *testing.T) {
 
 func TestPage(t *testing.T) {
 	t.Parallel()
-	got := page(report{
-		Date: "2026-01-02", Kforge: "v0.1.0 linux/amd64 go1.26.0", Machine: machine{CPU: "Some CPU", Cores: 4, Memory: 16e9, Kernel: "6.12.1"},
-		Versions: artifact.Versions{
-			Kubernetes: "v1.37.2", Etcd: "v3.7.0", CoreDNS: "v1.14.6", Containerd: "v2.4.2", Runc: "v1.5.2", CNI: "v1.9.1", Flannel: "v0.26.7",
-		},
-		Figures: figures(pairs, map[string]int{"amd64": 3_842_174, "arm64": 9_000_000}), Pairs: pairs,
-	})
+	got := page(report{Lab: &lab, Fleet: &ofFleet})
 	golden := filepath.Join("testdata", "page.golden.md")
 	if *update {
 		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
@@ -115,6 +164,52 @@ func TestPage(t *testing.T) {
 	}
 	if d := cmp.Diff(string(want), got); d != "" {
 		t.Error(d)
+	}
+}
+
+// The page in docs is what the kept results make.
+func TestDocsAreInStep(t *testing.T) {
+	t.Parallel()
+	want, err := pageOf("results")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join("..", "..", "docs", "performance.md")
+	if *update {
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, string(got)); d != "" {
+		t.Errorf("docs/performance.md is not of the results that are kept (go test ./e2e/bench -update writes it): %s", d)
+	}
+}
+
+func TestKept(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var got fleetPart
+	if ok, err := kept(dir, "fleet", &got); ok || err != nil {
+		t.Errorf("of nothing: %v, %v", ok, err)
+	}
+	if err := keep(dir, "fleet", ofFleet); err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := kept(dir, "fleet", &got); !ok || err != nil {
+		t.Errorf("kept: %v, %v", ok, err)
+	}
+	if d := cmp.Diff(page(report{Fleet: &ofFleet}), page(report{Fleet: &got})); d != "" {
+		t.Error(d)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "lab.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pageOf(dir); err == nil {
+		t.Error("broken results made a page")
 	}
 }
 
@@ -266,7 +361,7 @@ func TestIdle(t *testing.T) {
 
 func TestBadFlags(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"-pairs", "0"}, {"-nonsense"}} {
+	for _, args := range [][]string{{"-pairs", "0"}, {"-fleet-runs", "0"}, {"-only", "moon"}, {"-nonsense"}} {
 		var stdout, stderr bytes.Buffer
 		if err := run(t.Context(), args, &stdout, &stderr); err == nil || stdout.Len() > 0 {
 			t.Errorf("run(%v) = %v, printed %q", args, err, stdout.String())

@@ -6,13 +6,14 @@ import (
 	"strconv"
 )
 
-// figure is one thing measured. A goal is an upper bound.
+// figure is one thing measured. A goal is an upper bound, or a lower one.
 type figure struct {
 	Name     string
 	Value    float64
 	Unit     string
 	Decimals int      // of Value and Goal as they are shown
 	Goal     *float64 // nil: none was set
+	AtLeast  bool     // the goal is a lower bound
 	Meaning  string   // one sentence for the page
 }
 
@@ -27,13 +28,17 @@ func (f figure) goal() string {
 	if f.Goal == nil {
 		return "none"
 	}
-	return "<=" + strconv.FormatFloat(*f.Goal, 'f', -1, 64)
+	bound := "<="
+	if f.AtLeast {
+		bound = ">="
+	}
+	return bound + strconv.FormatFloat(*f.Goal, 'f', -1, 64)
 }
 
 // verdict judges what was measured, not what rounding makes of it. A figure
 // without a goal cannot fall short.
 func (f figure) verdict() string {
-	if f.Goal != nil && f.Value > *f.Goal {
+	if f.Goal != nil && (f.Value > *f.Goal && !f.AtLeast || f.Value < *f.Goal && f.AtLeast) {
 		return "SHORT"
 	}
 	return "OK"
@@ -67,12 +72,15 @@ func worst[T any](list []T, f func(T) float64) float64 {
 	return out
 }
 
-// figures are what the page and standard output tell, in this order. Times are
-// medians, since a busy machine only ever adds; counts and memory are the worst
-// that was seen.
-func figures(pairs []pair, agents map[string]int) []figure {
-	goal := func(v float64) *float64 { return &v }
-	const mb = 1e6
+const mb = 1e6
+
+func goal(v float64) *float64 { return &v }
+
+// figures of the lab are what the page and standard output tell, in this order.
+// Times are medians, since a busy machine only ever adds; counts and memory are
+// the worst that was seen.
+func (l labPart) figures() []figure {
+	pairs := l.Pairs
 	list := []figure{
 		{Name: "apply-ratio", Value: median(pairs, pair.applyRatio), Unit: "x", Decimals: 3, Goal: goal(1.15),
 			Meaning: "apply-seconds over floor-seconds, pair by pair"},
@@ -94,7 +102,7 @@ func figures(pairs []pair, agents map[string]int) []figure {
 			Meaning: "changes made"},
 	}
 	for _, arch := range agentArches {
-		list = append(list, figure{Name: "agent-size-" + arch, Value: float64(agents[arch]) / mb, Unit: "MB", Decimals: 2, Goal: goal(8),
+		list = append(list, figure{Name: "agent-size-" + arch, Value: float64(l.Agents[arch]) / mb, Unit: "MB", Decimals: 2, Goal: goal(8),
 			Meaning: "the program that a host is given, uncompressed"})
 	}
 	return append(list, figure{Name: "kforge-peak-memory", Value: worst(pairs, func(p pair) float64 { return float64(p.Memory) / mb }), Unit: "MB", Decimals: 1,

@@ -2,7 +2,7 @@
 // tried on, and measures kforge on hundreds of them.
 //
 //	go run ./e2e/fleet -n 50 -latency 5ms -dir /tmp/fleet -break h007=refuse
-//	go run ./e2e/fleet -n 1000 -latency 5ms -measure bin/kforge
+//	go run ./e2e/fleet -n 1000 -measure bin/kforge -command check
 package main
 
 import (
@@ -19,11 +19,19 @@ import (
 	"time"
 
 	"kforge.dev/kforge/e2e/fleet/fleet"
+	"kforge.dev/kforge/e2e/fleet/speed"
 )
 
 func main() {
 	if code, was := fleet.AgentProcess(); was {
 		os.Exit(code)
+	}
+	if args := os.Args[1:]; speed.Asked(args) {
+		if err := speed.Serve(args, os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "fleet:", err)
+			os.Exit(1)
+		}
+		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
@@ -44,7 +52,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	dir := flags.String("dir", "", "an empty folder for hosts, inventory and keys; by default a temporary one, which is removed at the end")
 	cold := flags.Bool("cold", false, "hosts have no agent yet, and kforge uploads it")
 	processes := flags.Bool("processes", false, "agents are processes of their own: faults kill them with SIGKILL, and so can you")
-	measure := flags.String("measure", "", "run `kforge plan` with this program, print figures, and end")
+	measure := flags.String("measure", "", "run kforge, which is this program, on -n hosts with a round trip of "+speed.RoundTrip.String()+"; print figures, and end")
+	command := flags.String("command", "check", "what to measure: check or plan")
 	runs := flags.Int("runs", 3, "how many times to measure")
 	faults := map[string]fleet.Faults{}
 	flags.Func("break", "break a host, `NAME=FAULT`; "+fleet.FaultHelp, func(s string) error {
@@ -55,6 +64,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	})
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if *measure != "" {
+		return measureKforge(ctx, speed.Config{Kforge: *measure, Command: *command, Hosts: *n, Runs: *runs}, stdout)
 	}
 	if *dir == "" {
 		temp, err := temporary()
@@ -88,11 +100,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 			return fmt.Errorf("break %s: %w", name, err)
 		}
 	}
-	if *measure != "" {
-		return measurePlan(ctx, f, *measure, *runs, stdout)
-	}
 	fmt.Fprintf(stdout, "%d hosts are up after %s. Try, until you end this with Ctrl-C:\n", *n, time.Since(began).Round(time.Millisecond))
-	for _, command := range []string{"plan", "apply --yes"} {
+	for _, command := range []string{"check", "plan", "apply --yes"} {
 		fmt.Fprintf(stdout, "  kforge %s -i %s\n", command, f.Inventory)
 	}
 	<-ctx.Done()

@@ -30,8 +30,10 @@ func (c *Cluster) Remove(ctx context.Context, nameOrID string) (gone *Member, er
 		return nil, err
 	}
 	if m.Leader { // handed over first: an election would stop all writes for a second
-		if err := c.handOver(ctx, members, m); err != nil {
-			return nil, err
+		if next, _ := successor(members, m.Name); next != nil {
+			if err := c.handOver(ctx, m, *next); err != nil {
+				return nil, err
+			}
 		}
 	}
 	rctx, cancel := context.WithTimeout(ctx, patience)
@@ -42,22 +44,29 @@ func (c *Cluster) Remove(ctx context.Context, nameOrID string) (gone *Member, er
 	return &m, nil
 }
 
-// handOver makes a healthy voting member the leader in place of m, where there
-// is one.
-func (c *Cluster) handOver(ctx context.Context, members []Member, m Member) error {
-	at := slices.IndexFunc(members, func(o Member) bool { return o.ID != m.ID && o.Healthy && !o.Learner })
-	if at < 0 || len(m.ClientURLs) == 0 {
-		return nil
+// successor gives the leader by its name, and who can lead in its place: nobody
+// where the member does not lead, or no other one is able to.
+func successor(members []Member, name string) (next, leader *Member) {
+	at := slices.IndexFunc(members, func(m Member) bool { return m.Leader && m.Name == name && len(m.ClientURLs) > 0 })
+	to := slices.IndexFunc(members, func(m Member) bool { return m.Name != name && m.Healthy && !m.Learner })
+	if at < 0 || to < 0 {
+		return nil, nil
 	}
-	one, err := c.only(m.ClientURLs[0])
+	return &members[to], &members[at]
+}
+
+// handOver makes a member the leader in place of another one, which alone can
+// do that.
+func (c *Cluster) handOver(ctx context.Context, leader, next Member) error {
+	one, err := c.only(leader.ClientURLs[0])
 	if err != nil {
 		return err
 	}
 	defer one.Close()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if _, err := one.client.MoveLeader(ctx, members[at].ID); err != nil {
-		return explain("hand over from etcd member "+m.Title(), err)
+	if _, err := one.client.MoveLeader(ctx, next.ID); err != nil {
+		return explain("hand over from etcd member "+leader.Title(), err)
 	}
 	return nil
 }

@@ -277,6 +277,27 @@ func TestRealEtcd(t *testing.T) {
 		t.Errorf("Plan after Defragment = %+v, %v", plan, err)
 	}
 
+	// The lead is handed over at once, and only by the one that has it.
+	if members, err = c.WaitHealthy(ctx, 3, 30*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	leads := leaderLast(members)[2].Name
+	hand := spec.EtcdWork{HandOver: leads}
+	planned, err := c.Plan(ctx, hand)
+	if err != nil || len(planned) != 1 || planned[0].Resource != "etcd member "+leads {
+		t.Fatalf("Plan to hand over = %+v, %v", planned, err)
+	}
+	handed, err := c.Apply(ctx, hand)
+	if diff := cmp.Diff(planned, handed); err != nil || diff != "" {
+		t.Fatalf("handing over: %v\n%s", err, diff)
+	}
+	if members, err = c.Members(ctx); err != nil || leaderLast(members)[2].Name == leads || !leaderLast(members)[2].Leader {
+		t.Errorf("after handing over members are %+v, %v", members, err)
+	}
+	if handed, err = c.Apply(ctx, hand); err != nil || len(handed) != 0 {
+		t.Errorf("handing over again: %+v, %v", handed, err)
+	}
+
 	// One is lost: it cannot be waited for, the others must stay, and it can go.
 	lost := r.members[1]
 	lost.stop(lost.cmd)

@@ -11,7 +11,7 @@ import (
 
 // Plan gives the changes that Apply would make. It changes nothing.
 func (c *Cluster) Plan(ctx context.Context, w spec.EtcdWork) ([]spec.Change, error) {
-	if len(w.Remove) == 0 && !w.Defragment {
+	if len(w.Remove) == 0 && !w.Defragment && w.HandOver == "" {
 		return nil, nil
 	}
 	members, err := c.Members(ctx)
@@ -43,6 +43,9 @@ func (c *Cluster) Plan(ctx context.Context, w spec.EtcdWork) ([]spec.Change, err
 			}
 		}
 	}
+	if successor, m := successor(members, w.HandOver); successor != nil {
+		out = append(out, handedOver(*m, *successor))
+	}
 	return out, nil
 }
 
@@ -73,15 +76,30 @@ func (c *Cluster) Apply(ctx context.Context, w spec.EtcdWork) ([]spec.Change, er
 			return made, err
 		}
 	}
-	if w.Healthy == nil {
+	if w.Healthy != nil {
+		within := 2 * time.Minute
+		if w.Healthy.TimeoutSeconds > 0 {
+			within = time.Duration(w.Healthy.TimeoutSeconds) * time.Second
+		}
+		if _, err := c.WaitHealthy(ctx, w.Healthy.Voters, within); err != nil {
+			return made, err
+		}
+	}
+	if w.HandOver == "" {
 		return made, nil
 	}
-	within := 2 * time.Minute
-	if w.Healthy.TimeoutSeconds > 0 {
-		within = time.Duration(w.Healthy.TimeoutSeconds) * time.Second
+	members, err := c.Members(ctx)
+	if err != nil {
+		return made, err
 	}
-	_, err := c.WaitHealthy(ctx, w.Healthy.Voters, within)
-	return made, err
+	next, m := successor(members, w.HandOver)
+	if next == nil {
+		return made, nil
+	}
+	if err := c.handOver(ctx, *m, *next); err != nil {
+		return made, err
+	}
+	return append(made, handedOver(*m, *next)), nil
 }
 
 // Wasteful tells whether so much of a member's space is unused that taking it
@@ -106,5 +124,12 @@ func removal(members []Member, m Member) spec.Change {
 	return spec.Change{
 		Resource: "etcd member " + m.Title(), Action: spec.Delete,
 		Detail: fmt.Sprintf("id %s; after it %s", FormatID(m.ID), Without(members, m.ID)),
+	}
+}
+
+func handedOver(from, to Member) spec.Change {
+	return spec.Change{
+		Resource: "etcd member " + from.Title(), Action: spec.Update, Why: "an election would stop all writes for a second",
+		Detail: to.Title() + " leads in its place",
 	}
 }

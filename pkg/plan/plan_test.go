@@ -238,7 +238,7 @@ func check(t *testing.T, p *plan.Plan) {
 		case *spec.KubeWork:
 			values = values || w.JoinToken != nil
 		case *spec.EtcdWork:
-			if len(w.Remove) == 0 && w.Healthy == nil {
+			if len(w.Remove) == 0 && w.Healthy == nil && w.HandOver == "" {
 				t.Errorf("%s does nothing", s.ID)
 			}
 		default:
@@ -279,6 +279,9 @@ func transcript(p *plan.Plan) string {
 		case *spec.EtcdWork:
 			if len(w.Remove) > 0 {
 				fmt.Fprintf(&b, "    remove members %s\n", strings.Join(w.Remove, " "))
+			}
+			if w.HandOver != "" {
+				fmt.Fprintf(&b, "    %s leads no more\n", w.HandOver)
 			}
 			if w.Snapshot != "" {
 				fmt.Fprintf(&b, "    snapshot into %s\n", w.Snapshot)

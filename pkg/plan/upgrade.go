@@ -178,6 +178,9 @@ func (u *upgrader) plane(h *host, first bool, gate string, after []string, etcdT
 		if err != nil {
 			return "", err
 		}
+		if u.localEtcd() && len(u.builder.planes) > 1 {
+			u.add(h, "etcd-leader", PhaseControlPlane, ClassKube, "another member of etcd leads", &spec.EtcdWork{HandOver: h.Name})
+		}
 		u.add(h, "upgrade", PhaseControlPlane, ClassInit, "control plane "+u.version, &spec.HostWork{Resources: []spec.Resource{command}})
 		u.steps[len(u.steps)-1].After = after
 		u.healthy(h, "healthy", "API server and etcd are healthy")

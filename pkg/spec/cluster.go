@@ -56,7 +56,7 @@ type Drain struct {
 }
 
 // EtcdWork is the work of a graph step on etcd's members, done in this order:
-// remove, defragment, wait, snapshot.
+// remove, defragment, wait, hand over, snapshot.
 type EtcdWork struct {
 	// Remove are members to take out, by name or id; one that would take the
 	// quorum with it is an error, one that is not there is none.
@@ -66,6 +66,9 @@ type EtcdWork struct {
 	Defragment bool `json:"defragment,omitempty"`
 	// Healthy waits until all members are.
 	Healthy *EtcdHealthy `json:"healthy,omitempty"`
+	// HandOver is a member that shall not lead: where it does, another one takes
+	// over. Its restart stops no writes then.
+	HandOver string `json:"handOver,omitempty"`
 	// Snapshot is a file on the admin's machine that gets a checked snapshot; ""
 	// takes none.
 	Snapshot string `json:"snapshot,omitempty"`

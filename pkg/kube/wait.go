@@ -127,6 +127,11 @@ func (c *Cluster) waitReady(ctx context.Context, r spec.Ready, tell func(Event))
 	deadline, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var last verdict
+	if r.RenewedBy != "" {
+		if err := c.waitRenewed(deadline, r, timeout, tell); err != nil && deadline.Err() == nil {
+			return apiError(ctx, op, err)
+		}
+	}
 	err := c.follow(deadline, c.at(rule.resource, r.Namespace), r.Name, func(u *unstructured.Unstructured) (bool, error) {
 		v := verdict{state: rule.absent}
 		if u != nil {

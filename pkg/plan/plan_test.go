@@ -337,7 +337,11 @@ func kube(b *strings.Builder, w *spec.KubeWork) {
 		fmt.Fprintf(b, "    token for %d s, server %q, key %v\n", w.JoinToken.TTLSeconds, w.JoinToken.Server, w.JoinToken.CertificateKey)
 	}
 	for _, r := range w.Ready {
-		fmt.Fprintf(b, "    ready %s %s %swithin %d s\n", r.Kind, r.Name, strings.TrimLeft(r.Kubelet+" ", " "), r.TimeoutSeconds)
+		renewed := ""
+		if r.RenewedBy != "" {
+			renewed = "made anew by the kubelet of " + r.RenewedBy + " "
+		}
+		fmt.Fprintf(b, "    ready %s %s %s%swithin %d s\n", r.Kind, r.Name, strings.TrimLeft(r.Kubelet+" ", " "), renewed, r.TimeoutSeconds)
 	}
 	for _, name := range w.Uncordon {
 		fmt.Fprintf(b, "    uncordon %s\n", name)

@@ -183,13 +183,13 @@ func (u *upgrader) plane(h *host, first bool, gate string, after []string, etcdT
 		}
 		u.add(h, "upgrade", PhaseControlPlane, ClassInit, "control plane "+u.version, &spec.HostWork{Resources: []spec.Resource{command}})
 		u.steps[len(u.steps)-1].After = after
-		u.healthy(h, "healthy", "API server and etcd are healthy")
+		u.healthy(h, "healthy", false)
 	}
 	if u.behind(h) {
 		if err := u.kubelet(h, "", PhaseControlPlane); err != nil {
 			return "", err
 		}
-		u.healthy(h, "healthy-again", "API server and etcd are healthy")
+		u.healthy(h, "healthy-again", u.minor(h))
 	}
 	if u.localEtcd() { // the timer runs the tools of etcd's own image
 		if err := u.snapshots(h); err != nil {
@@ -199,13 +199,20 @@ func (u *upgrader) plane(h *host, first bool, gate string, after []string, etcdT
 	return h.last, nil
 }
 
-// healthy adds the gate behind which the next control plane waits.
-func (u *upgrader) healthy(h *host, name, title string) {
+// healthy adds the gate behind which the next control plane waits. A kubelet of
+// another minor makes all static pods anew, etcd too, when it has reported
+// already: the next control plane would begin with this one's etcd away.
+func (u *upgrader) healthy(h *host, name string, renewed bool) {
+	const title = "API server and etcd are healthy"
 	seconds := u.readySeconds(h.TimeoutScale)
 	work := &spec.KubeWork{WaitAPI: true, WaitAPISeconds: node.Scale(apiSeconds, h.TimeoutScale)}
 	for _, pod := range []string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"} {
 		if pod != "etcd" || h.facts.Kubernetes.Components["etcd"] != "" {
-			work.Ready = append(work.Ready, spec.Ready{Kind: "Pod", Namespace: "kube-system", Name: pod + "-" + h.Name, TimeoutSeconds: seconds})
+			r := spec.Ready{Kind: "Pod", Namespace: "kube-system", Name: pod + "-" + h.Name, TimeoutSeconds: seconds}
+			if renewed {
+				r.RenewedBy = h.Name
+			}
+			work.Ready = append(work.Ready, r)
 		}
 	}
 	u.add(h, name, PhaseControlPlane, ClassWait, title, work)

@@ -115,6 +115,9 @@ type Ready struct {
 	// Kubelet is the version that a Node's kubelet has to report: a node says that
 	// it is ready for a while after its kubelet was stopped.
 	Kubelet string `json:"kubelet,omitempty"`
+	// RenewedBy names the node of a static Pod whose kubelet, restarted just now as
+	// one of another minor, makes the pod anew: the pod that it found is not meant.
+	RenewedBy string `json:"renewedBy,omitempty"`
 	// TimeoutSeconds until the wait fails, 0 means 300.
 	TimeoutSeconds int `json:"timeoutSeconds,omitempty"`
 }

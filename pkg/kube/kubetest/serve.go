@@ -22,6 +22,15 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		code, body := ready()
 		w.WriteHeader(code)
 		io.WriteString(w, body)
+	case strings.HasPrefix(path, "/api/v1/nodes/") && strings.HasSuffix(path, "/proxy/metrics"):
+		s.mu.Lock()
+		metrics := s.metrics[strings.Split(path, "/")[4]]
+		s.mu.Unlock()
+		if metrics == "" {
+			failure(w, http.StatusServiceUnavailable, "ServiceUnavailable", "the kubelet does not answer")
+			return
+		}
+		io.WriteString(w, metrics)
 	case path == "/version":
 		answer(w, http.StatusOK, Object{"major": "1", "minor": "37", "gitVersion": "v1.37.2"})
 	case path == "/api":

@@ -49,6 +49,7 @@ type Server struct {
 	mu       sync.Mutex
 	kinds    map[string][]Kind
 	objects  map[string]Object // by path
+	metrics  map[string]string // of kubelets, by node
 	history  []event           // every change, for watches
 	changed  chan struct{}     // closed and replaced at each change
 	broken   chan struct{}     // closed and replaced to end all watches
@@ -78,7 +79,7 @@ func New(t testing.TB) *Server {
 // Start starts a server that holds the usual namespaces. The caller stops it.
 func Start() *Server {
 	s := &Server{
-		kinds: maps.Clone(builtin), objects: map[string]Object{},
+		kinds: maps.Clone(builtin), objects: map[string]Object{}, metrics: map[string]string{},
 		applied: map[string]map[string]Object{},
 		changed: make(chan struct{}), broken: make(chan struct{}),
 		readyz: func() (int, string) { return http.StatusOK, "ok" },
@@ -170,6 +171,14 @@ func (s *Server) SetReadyz(answer func() (code int, body string)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.readyz = answer
+}
+
+// SetMetrics decides what a node's kubelet tells of itself; it does not answer
+// where nothing was set.
+func (s *Server) SetMetrics(node, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.metrics[node] = text
 }
 
 // SetWarning is sent with every answer, "" for none.

@@ -60,8 +60,8 @@ lab-down: ## remove the lab: hosts, network, mirror, keys; what was built stays 
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck
 	@out=$$(gofmt -l cmd pkg e2e templates); [ -z "$$out" ] || { echo "gofmt would change:"; echo "$$out"; exit 1; }
-	$(GO) vet -tags e2e ./...
-	$(GO) run $(STATICCHECK) -tags e2e ./...
+	$(GO) vet -tags e2e,upgrade ./...
+	$(GO) run $(STATICCHECK) -tags e2e,upgrade ./...
 
 .PHONY: test-unit
 test-unit: $(AGENTS) ## all tests that need no lab, with the race detector
@@ -78,8 +78,13 @@ e2e: build ## the lab's tests: real hosts, real clusters
 e2e-vm: build ## the lab's test with a virtual machine: planted faults, swap, modules, reboot
 	$(GO) test -tags e2e -count=1 -timeout 20m -run TestPlanted -v ./e2e
 
+.PHONY: e2e-upgrade
+e2e-upgrade: build ## the lab's tests of an upgrade and a take-over; not part of test: compiles a second Kubernetes
+	$(LAB) setup
+	$(GO) test -tags e2e,upgrade -count=1 -timeout 90m -run '^(TestAdopt|TestUpgrade)$$' -v ./e2e
+
 .PHONY: test
-test: ## everything: set-up, lint, unit tests, the lab's tests
+test: ## everything but e2e-upgrade: set-up, lint, unit tests, the lab's tests
 	$(MAKE) setup
 	$(MAKE) lint
 	$(MAKE) test-unit

@@ -7,7 +7,9 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,6 +18,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"kforge.dev/kforge/e2e/lab/host"
+	"kforge.dev/kforge/e2e/lab/proc"
 )
 
 const (
@@ -30,20 +33,27 @@ type probe struct {
 	asked, failed atomic.Int64
 	mu            sync.Mutex
 	errors        map[string]int
+	seconds       map[string]int // how many failed in which second
 	stop          func()
 }
 
 // startProbe asks host's own endpoint until it is stopped. It fails the test if
-// the first request does.
+// none of the first requests is answered.
 func startProbe(ctx context.Context, t *testing.T, h *host.Host, endpoint string) *probe {
+	t.Helper()
+	return startProbeOf(ctx, t, h, endpoint, func(ctx context.Context, door *ssh.Client) error { return ask(ctx, door, endpoint) })
+}
+
+// startProbeOf asks something else, called what, from a host.
+func startProbeOf(ctx context.Context, t *testing.T, h *host.Host, what string, ask func(context.Context, *ssh.Client) error) *probe {
 	t.Helper()
 	door, err := h.Dial(ctx, "root")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &probe{errors: map[string]int{}}
-	if err := p.ask(ctx, door, endpoint); err != nil {
-		t.Fatalf("asking %s on %s: %v", endpoint, h.Name, err)
+	p := &probe{errors: map[string]int{}, seconds: map[string]int{}}
+	if err := proc.Until(ctx, 30*time.Second, what+" to answer on "+h.Name, func(ctx context.Context) error { return ask(ctx, door) }); err != nil {
+		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -57,7 +67,7 @@ func startProbe(ctx context.Context, t *testing.T, h *host.Host, endpoint string
 			case <-ticker.C:
 			}
 			wg.Go(func() {
-				err := p.ask(ctx, door, endpoint)
+				err := ask(ctx, door)
 				if ctx.Err() != nil {
 					return
 				}
@@ -66,6 +76,7 @@ func startProbe(ctx context.Context, t *testing.T, h *host.Host, endpoint string
 					p.failed.Add(1)
 					p.mu.Lock()
 					p.errors[err.Error()]++
+					p.seconds[time.Now().UTC().Format(time.TimeOnly)]++
 					p.mu.Unlock()
 				}
 			})
@@ -84,7 +95,7 @@ func startProbe(ctx context.Context, t *testing.T, h *host.Host, endpoint string
 }
 
 // ask makes one request: a new connection, TLS, /readyz.
-func (p *probe) ask(ctx context.Context, door *ssh.Client, endpoint string) error {
+func ask(ctx context.Context, door *ssh.Client, endpoint string) error {
 	ctx, cancel := context.WithTimeout(ctx, probePatience)
 	defer cancel()
 	raw, err := door.DialContext(ctx, "tcp", endpoint)
@@ -126,5 +137,8 @@ func (p *probe) report(t *testing.T, during string) {
 	t.Logf("probe during %s: %d requests, each on a new connection; %d failed, %s in all", during, p.asked.Load(), p.failed.Load(), p.lost())
 	for err, n := range p.errors {
 		t.Logf("  %d times: %s", n, err)
+	}
+	for _, second := range slices.Sorted(maps.Keys(p.seconds)) {
+		t.Logf("  at %s: %d failed", second, p.seconds[second])
 	}
 }

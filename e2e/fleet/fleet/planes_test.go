@@ -42,7 +42,9 @@ func TestThreeControlPlanes(t *testing.T) {
 		t.Errorf("h003 joins before h002 is healthy: %v", joins)
 	}
 	for i, m := range f.Machines {
-		if conf := m.Host.ReadFile(node.LoadBalancerConfig); strings.Count(conf, "\n    server h00") != 3 {
+		// Each stands among those that are asked whether they are ready, and among
+		// those that are tried when none says so.
+		if conf := m.Host.ReadFile(node.LoadBalancerConfig); strings.Count(conf, "\n    server h00") != 6 {
 			t.Errorf("%s balances over\n%s", m.Name, conf)
 		}
 		server := "server: https://10.0.0.1:6443" // as kubeadm leaves it

@@ -6,8 +6,6 @@ SHELL       := /bin/bash
 
 GO          ?= go
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-# -buildvcs=false: a build must not depend on the owner of the checkout.
-GOFLAGS_B   := -trimpath -buildvcs=false
 LDFLAGS     := -s -w -buildid= -X kforge.dev/kforge/pkg/version.Version=$(VERSION)
 # The agent carries no version: its digest is its name, and the same sources
 # must give the same digest whatever the checkout is called.
@@ -17,9 +15,15 @@ AGENT_ARCH  := amd64 arm64
 AGENTS      := $(AGENT_ARCH:%=$(AGENT_DIR)/kforge-agent-linux-%.gz)
 AGENT_SRC   := $(shell find cmd/kforge-agent pkg/agent pkg/resource pkg/wire pkg/spec pkg/facts pkg/diag -name '*.go' -not -name '*_test.go' 2>/dev/null) go.mod
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-LAB         := $(GO) run -buildvcs=false ./e2e/lab
+LAB         := $(GO) run ./e2e/lab
 
 export CGO_ENABLED ?= 0
+# One set of flags for everything compiled here, so that programs, tests, vet and
+# the lab's Kubernetes share what is in the build cache.
+# -buildvcs=false: a build must not depend on the owner of the checkout.
+# -dwarf=false: no program keeps it (-s -w), and making it takes its time.
+FLAGS       := -trimpath -buildvcs=false -gcflags=all=-dwarf=false
+export GOFLAGS := $(strip $(filter-out $(FLAGS),$(GOFLAGS)) $(FLAGS))
 
 .PHONY: help
 help: ## list the targets
@@ -27,18 +31,22 @@ help: ## list the targets
 
 .PHONY: build
 build: $(AGENTS) ## bin/kforge, with the agents for linux/amd64 and linux/arm64 in it
-	$(GO) build $(GOFLAGS_B) -ldflags '$(LDFLAGS)' -o bin/kforge ./cmd/kforge
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/kforge ./cmd/kforge
 
 .PHONY: agents
 agents: $(AGENTS) ## the agents only
 
 $(AGENT_DIR)/kforge-agent-linux-%.gz: $(AGENT_SRC)
-	GOOS=linux GOARCH=$* $(GO) build $(GOFLAGS_B) -ldflags '$(AGENT_LD)' -o bin/kforge-agent-linux-$* ./cmd/kforge-agent
+	GOOS=linux GOARCH=$* $(GO) build -ldflags '$(AGENT_LD)' -o bin/kforge-agent-linux-$* ./cmd/kforge-agent
 	gzip -9nc bin/kforge-agent-linux-$* > $@.tmp && mv $@.tmp $@
 
 .PHONY: setup
 setup: ## what tests and lab need of this machine: Debian packages, a Docker engine
 	$(LAB) setup
+
+.PHONY: artifacts
+artifacts: setup ## what the lab's hosts install, compiled from source: takes minutes, once
+	$(LAB) artifacts
 
 .PHONY: demo
 demo: build ## a real cluster of three hosts on this machine; it stays up
@@ -63,41 +71,41 @@ lint: ## gofmt, go vet, staticcheck
 	$(GO) vet -tags e2e,upgrade ./...
 	$(GO) run $(STATICCHECK) -tags e2e,upgrade ./...
 
+# -vet=off: lint has vetted everything, and vet looks at all dependencies anew.
 .PHONY: test-unit
 test-unit: $(AGENTS) ## all tests that need no lab, with the race detector
-	CGO_ENABLED=1 $(GO) test -race -shuffle=on ./...
+	CGO_ENABLED=1 $(GO) test -race -vet=off -shuffle=on ./...
 
 .PHONY: e2e
 e2e: build ## the lab's tests: real hosts, real clusters
 	$(LAB) setup
-	$(GO) test -tags e2e -count=1 -timeout 60m -v ./e2e
+	$(GO) test -vet=off -tags e2e -count=1 -timeout 60m -v ./e2e
 	KFORGE_TEST_KUBE_BIN=$$($(LAB) artifacts 2>/dev/null | awk '$$1 == "kubernetes" || $$1 == "etcd" { print $$NF }' | paste -sd:) \
-		$(GO) test -tags e2e -count=1 -run TestReal ./pkg/kube ./pkg/etcd
+		$(GO) test -vet=off -tags e2e -count=1 -run TestReal ./pkg/kube ./pkg/etcd
 
 .PHONY: e2e-vm
 e2e-vm: build ## the lab's test with a virtual machine: planted faults, swap, modules, reboot
-	$(GO) test -tags e2e -count=1 -timeout 20m -run TestPlanted -v ./e2e
+	$(GO) test -vet=off -tags e2e -count=1 -timeout 20m -run TestPlanted -v ./e2e
 
 .PHONY: e2e-upgrade
 e2e-upgrade: build ## the lab's tests of an upgrade and a take-over; not part of test: compiles a second Kubernetes
 	$(LAB) setup
-	$(GO) test -tags e2e,upgrade -count=1 -timeout 90m -run '^(TestAdopt|TestUpgrade)$$' -v ./e2e
+	$(GO) test -vet=off -tags e2e,upgrade -count=1 -timeout 90m -run '^(TestAdopt|TestUpgrade)$$' -v ./e2e
 
 .PHONY: test
 test: ## everything but e2e-upgrade: set-up, lint, unit tests, the lab's tests
-	$(MAKE) setup
-	$(MAKE) lint
+	$(MAKE) -j2 artifacts lint
 	$(MAKE) test-unit
 	$(MAKE) e2e
 
 .PHONY: bench
 bench: build ## figures against their goals, on lab and fleet; writes docs/performance.md
 	$(LAB) setup
-	$(GO) run -buildvcs=false ./e2e/bench
+	$(GO) run ./e2e/bench
 
 .PHONY: bench-fleet
 bench-fleet: build ## those of the fleet alone: 1,000 hosts in one process, no lab
-	$(GO) run -buildvcs=false ./e2e/bench -only fleet
+	$(GO) run ./e2e/bench -only fleet
 
 .PHONY: clean
 clean: ## what a build made

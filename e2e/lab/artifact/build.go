@@ -50,7 +50,7 @@ func goArgs(g group, dir string) []string {
 	if g.LDFlags != "" {
 		ldflags += " " + g.LDFlags
 	}
-	args := []string{"go", "build", "-mod=mod", "-p", "2", "-trimpath", "-ldflags", ldflags, "-o", dir + "/"}
+	args := []string{"go", "build", "-mod=mod", "-p", "2", "-ldflags", ldflags, "-o", dir + "/"}
 	if g.Tags != "" {
 		args = append(args, "-tags", g.Tags)
 	}
@@ -60,12 +60,15 @@ func goArgs(g group, dir string) []string {
 	return args
 }
 
+// goFlags are those of the Makefile, so that both compile into the same entries of the build cache.
+const goFlags = "-trimpath -buildvcs=false -gcflags=all=-dwarf=false"
+
 func goEnv(g group, goCache string) []string {
 	cgo := "CGO_ENABLED=0"
 	if g.Cgo {
 		cgo = "CGO_ENABLED=1"
 	}
-	env := []string{cgo, "GOOS=linux", "GOARCH=amd64", "GOWORK=off", "GOFLAGS=-buildvcs=false"}
+	env := []string{cgo, "GOOS=linux", "GOARCH=amd64", "GOWORK=off", "GOFLAGS=" + goFlags}
 	if goCache != "" {
 		env = append(env, "GOCACHE="+goCache)
 	}

@@ -125,7 +125,8 @@ func (r rootfs) key() Key { return Key{Name: r.Name, Version: r.Suite, Recipe: r
 
 // build fills dir with root.tar.
 func (r rootfs) build(ctx context.Context, dir string) error {
-	args := []string{"mmdebstrap", "--quiet", "--variant=" + r.Variant, "--include=" + strings.Join(r.Packages, ",")}
+	// Without fsync: a build that is cut off is made anew.
+	args := []string{"mmdebstrap", "--quiet", "--dpkgopt=force-unsafe-io", "--variant=" + r.Variant, "--include=" + strings.Join(r.Packages, ",")}
 	for _, part := range []string{"doc", "man", "info", "locale", "lintian"} {
 		args = append(args, "--dpkgopt=path-exclude=/usr/share/"+part+"/*")
 	}

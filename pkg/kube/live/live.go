@@ -48,6 +48,25 @@ type Taint struct {
 	Effect string `json:"effect"`
 }
 
+// Object is one that a cluster needs, and how it stands.
+type Object struct {
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+	Ready     bool   `json:"ready"`
+	State     string `json:"state"`           // in a few words
+	Image     string `json:"image,omitempty"` // the first of its pods
+}
+
+// StaticPod is one that a kubelet runs from a file.
+type StaticPod struct {
+	Name  string `json:"name"` // without its node
+	Node  string `json:"node"`
+	Image string `json:"image,omitempty"`
+	Ready bool   `json:"ready"`
+	State string `json:"state"`
+}
+
 // Roles of a node, as its node-role.kubernetes.io labels tell, sorted. A node
 // without any is a worker.
 func (n Node) Roles() []string {

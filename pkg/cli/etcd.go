@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -68,7 +69,7 @@ takes. Works without quorum too. The exit code is 1 when something is wrong.`,
 				}
 				return nil
 			}
-			if tableErr := a.showEtcd(view); tableErr != nil {
+			if tableErr := showEtcd(a.streams.Out, view, a.uiOptions(a.streams.Out)); tableErr != nil {
 				return tableErr
 			}
 			if err != nil {
@@ -87,7 +88,7 @@ func (a *app) printJSON(v any) error {
 	return enc.Encode(v)
 }
 
-func (a *app) showEtcd(v *run.EtcdView) error {
+func showEtcd(w io.Writer, v *run.EtcdView, o ui.Options) error {
 	var rows [][]string
 	for _, m := range v.Members {
 		role := "follower"
@@ -111,16 +112,15 @@ func (a *app) showEtcd(v *run.EtcdView) error {
 		}
 		rows = append(rows, []string{m.Title(), health, role, m.Version, index, size, strings.Join(m.Alarms, " "), etcd.FormatID(m.ID)})
 	}
-	o := a.uiOptions(a.streams.Out)
-	if err := ui.Table(a.streams.Out, []string{"member", "health", "role", "version", "index", "data", "alarms", "id"}, rows, o); err != nil {
+	if err := ui.Table(w, []string{"member", "health", "role", "version", "index", "data", "alarms", "id"}, rows, o); err != nil {
 		return err
 	}
 	for _, p := range v.Problems {
-		if _, err := fmt.Fprintf(a.streams.Out, "! %s\n", p); err != nil {
+		if _, err := fmt.Fprintf(w, "! %s\n", p); err != nil {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(a.streams.Out, "\n%s; %s\n", v.Standing, spare(v.Spare()))
+	_, err := fmt.Fprintf(w, "\n%s; %s\n", v.Standing, spare(v.Spare()))
 	return err
 }
 

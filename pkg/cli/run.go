@@ -32,9 +32,13 @@ type clusterFlags struct {
 }
 
 func (f *clusterFlags) add(c *cobra.Command) {
-	c.Flags().StringVar(&f.bundle, "bundle", "", "take all artifacts from this `file` (see kforge bundle create); nothing is fetched")
+	f.addBundle(c)
 	c.Flags().StringVarP(&f.output, "output", "o", "text", "`format`: text or json")
 	c.Flags().BoolVar(&f.askSudo, "ask-sudo-password", false, "ask for the login users' sudo password")
+}
+
+func (f *clusterFlags) addBundle(c *cobra.Command) {
+	c.Flags().StringVar(&f.bundle, "bundle", "", "take all artifacts from this `file` (see kforge bundle create); nothing is fetched")
 }
 
 // addScope adds the flags that choose hosts and bound the work on them.

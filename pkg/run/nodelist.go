@@ -33,6 +33,8 @@ type NodeView struct {
 	Unschedulable bool     `json:"unschedulable,omitempty"`
 	Version       string   `json:"version,omitempty"` // of the kubelet
 	Runtime       string   `json:"runtime,omitempty"`
+	// Host is what the host itself tells; nil when it was not asked.
+	Host *HostView `json:"host,omitempty"`
 }
 
 // NodesView is the inventory against the cluster.

@@ -50,11 +50,17 @@ func (a *API) node(name string) {
 	})
 }
 
-// pod lets a control plane's static pod appear.
-func (a *API) pod(name string) {
-	a.Put("/api/v1/namespaces/kube-system/pods/"+name, kubetest.Object{
-		"apiVersion": "v1", "kind": "Pod", "metadata": kubetest.Object{"name": name, "namespace": "kube-system"},
-	})
+// staticPods lets those of a control plane appear.
+func (a *API) staticPods(node string) {
+	for _, file := range kubeadm.StaticPods {
+		component := strings.TrimSuffix(file, ".yaml")
+		name := component + "-" + node
+		a.Put("/api/v1/namespaces/kube-system/pods/"+name, kubetest.Object{
+			"apiVersion": "v1", "kind": "Pod",
+			"metadata": kubetest.Object{"name": name, "namespace": "kube-system", "annotations": kubetest.Object{"kubernetes.io/config.mirror": "x"}},
+			"spec":     kubetest.Object{"nodeName": node, "containers": []any{kubetest.Object{"name": component, "image": "registry.k8s.io/" + component + ":v1.37.2"}}},
+		})
+	}
 }
 
 // settings lets what kubeadm's init writes into the cluster appear.
@@ -97,6 +103,7 @@ func actKubeadm(m *Machine, api *API) {
 			err = errors.Join(rerr, m.write(kubeadm.AdminConf, api.Kubeconfig()))
 			if err == nil {
 				api.settings(string(config))
+				api.staticPods(m.Name)
 				api.Put("/apis/apps/v1/namespaces/kube-system/deployments/coredns", kubetest.Object{
 					"apiVersion": "apps/v1", "kind": "Deployment", "metadata": kubetest.Object{"name": "coredns", "namespace": "kube-system"},
 					"spec": kubetest.Object{"replicas": 1},
@@ -110,8 +117,7 @@ func actKubeadm(m *Machine, api *API) {
 			}
 			if strings.Contains(string(config), "controlPlane:") {
 				err = m.write(kubeadm.AdminConf, api.Kubeconfig())
-				api.pod("etcd-" + m.Name)
-				api.pod("kube-apiserver-" + m.Name)
+				api.staticPods(m.Name)
 			}
 			err = errors.Join(err, m.joined(ctx, api))
 		case "reset":

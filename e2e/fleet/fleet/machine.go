@@ -207,7 +207,7 @@ func (m *Machine) now() Faults {
 }
 
 // facts are those of the folder, with what a folder cannot have: a network
-// card, a disk of its own and a clock.
+// card, a disk of its own, units that run and a clock.
 func (m *Machine) facts(ctx context.Context, root string) (*facts.Host, error) {
 	h, err := collect.Collect(ctx, root)
 	if err != nil {
@@ -218,6 +218,8 @@ func (m *Machine) facts(ctx context.Context, root string) (*facts.Host, error) {
 		h.Paths[i].Total, h.Paths[i].Available = 200<<30, 150<<30
 		h.Paths[i].Inodes, h.Paths[i].InodesFree = 1<<24, 1<<23
 	}
+	h.Containerd.Active = m.Host.Unit("containerd.service").Active == "active"
+	h.Kubernetes.KubeletActive = m.Host.Unit("kubelet.service").Active == "active"
 	h.Time.Unix += m.now().ClockAhead.Seconds()
 	return h, nil
 }

@@ -1,11 +1,10 @@
 package plan
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"io/fs"
 	"net"
 	"path"
+	"strconv"
 	"strings"
 
 	"kforge.dev/kforge/pkg/diag"
@@ -23,6 +22,7 @@ type Restored struct {
 	// Nodes of the snapshot: hosts that join anew are forgotten first.
 	Nodes []string
 	Stamp string
+	Bump  int64
 }
 
 // PKIFile is one of them.
@@ -56,7 +56,7 @@ func (b *builder) restore(h *host) error {
 	}
 	member := kubeadm.EtcdMember{Name: h.Name, PeerURL: "https://" + net.JoinHostPort(h.ip, "2380"), DataDir: "/var/lib/etcd", Image: image}
 	r := restoring{
-		in:      RestoreInput{Snapshot: in.Snapshot, Stamp: in.Stamp},
+		in:      RestoreInput{Snapshot: in.Snapshot, Stamp: in.Stamp, Bump: in.Bump},
 		host:    RestoreHost{Name: h.Name, TimeoutScale: h.TimeoutScale, Member: member},
 		cluster: member.Name + "=" + member.PeerURL,
 	}
@@ -73,12 +73,6 @@ const (
 	RestoreAside = "/etc/kubernetes/kforge-restore"
 )
 
-// revisionBump goes on top of a restored snapshot's revision: what was written
-// after it was taken, and what watchers have seen, must all be older than what
-// the restored cluster gives out. It is the number of etcd's own documentation,
-// a week of 1,500 writes a second.
-const revisionBump = "1000000000"
-
 // endedSeconds is how long static pods may take to end: kubeadm gives the API
 // server a minute to let its requests end.
 const endedSeconds = 150
@@ -94,8 +88,26 @@ type RestoreHost struct {
 type RestoreInput struct {
 	Hosts    []RestoreHost
 	Snapshot spec.Blob
-	// Stamp names what is replaced: it is kept as member.before-restore-STAMP.
+	// Stamp names this restore: what it replaces is kept as
+	// member.before-restore-STAMP.
 	Stamp string
+	// Bump is added to the snapshot's revision; see Bump.
+	Bump int64
+}
+
+// Bump is what a restore at a time, in milliseconds since 1970, adds to the
+// revision of its snapshot. Whoever watches from before must find its own
+// revision in the past: one from the future would wait without a word until the
+// cluster has caught up. So the cluster goes on from the time itself, which is
+// beyond what an earlier restore went on from, whatever its snapshot was, as
+// long as less than 1,000 writes a second were made in between.
+// Where the clock is far off, it is the week of 1,500 writes a second that etcd's
+// own documentation takes.
+func Bump(revision, millis int64) int64 {
+	if millis > revision {
+		return millis - revision
+	}
+	return 1_000_000_000
 }
 
 // Restore gives the steps that put a snapshot in place of the data of all
@@ -155,19 +167,11 @@ type restoring struct {
 	cluster string // all members as etcd's --initial-cluster has them
 }
 
-// staging is where the data is made. Its name tells what it is made from, so
-// that a run that goes on after another uses what that one left, and only that.
-// It is inside the data directory, which may be a file system of its own.
-func (r restoring) staging() string {
-	return path.Join(r.host.Member.DataDir, "kforge-restore-"+r.token(r.host.Member.Name))
-}
+// staging is where the data is made: inside the data directory, which may be a
+// file system of its own.
+func (r restoring) staging() string { return stagingDir(r.host.Member.DataDir, r.in.Stamp) }
 
-// token is the same for all members of a restore, also where another run goes
-// on with it: etcd makes the ids of cluster and members from it.
-func (r restoring) token(of string) string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{r.in.Snapshot.Digest, r.cluster, of}, "\n")))
-	return hex.EncodeToString(sum[:6])
-}
+func stagingDir(data, name string) string { return path.Join(data, "kforge-restore-"+name) }
 
 // data makes the member's new data beside the old, by the tool in etcd's own
 // image: its version is that of the etcd that will read it.
@@ -178,6 +182,8 @@ func (r restoring) data() []spec.Resource {
 		{ID: "directory " + restoreDir, Directory: &spec.Directory{Path: restoreDir, Mode: 0o700}},
 		{ID: "file " + restoreFile, Why: "to be restored", File: &spec.File{Path: restoreFile, Mode: 0o600, Blob: &blob, Secret: true}},
 		{ID: "directory " + m.DataDir, Directory: &spec.Directory{Path: m.DataDir, Mode: 0o700}},
+		// All members' data must be of one restore.
+		{ID: "absent " + stagingDir(m.DataDir, "*"), Why: "of a restore that broke off", Absent: &spec.Absent{Paths: []string{stagingDir(m.DataDir, "*")}}},
 		{
 			ID: "command etcdutl snapshot restore", Why: "data of member " + m.Name + " of " + r.cluster,
 			Command: &spec.Command{
@@ -188,8 +194,8 @@ func (r restoring) data() []spec.Resource {
 					m.Image, "kforge-restore-" + r.in.Stamp,
 					"/usr/local/bin/etcdutl", "snapshot", "restore", restoreFile,
 					"--name", m.Name, "--initial-cluster", r.cluster, "--initial-advertise-peer-urls", m.PeerURL,
-					"--initial-cluster-token", "kforge-restore-" + r.token(""),
-					"--bump-revision", revisionBump, "--mark-compacted", "--data-dir", staging,
+					"--initial-cluster-token", "kforge-restore-" + r.in.Stamp,
+					"--bump-revision", strconv.FormatInt(r.in.Bump, 10), "--mark-compacted", "--data-dir", staging,
 				},
 				Env:            []string{kubeadm.SearchPath},
 				Unless:         []string{path.Join(staging, "member/snap/db")},

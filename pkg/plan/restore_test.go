@@ -24,20 +24,23 @@ func TestRestore(t *testing.T) {
 	p := &plan.Plan{Steps: steps}
 	check(t, p)
 	nodetest.Golden(t, "restore.txt", []byte(transcript(p)))
+}
 
-	// What a run left behind is used by the next one only when it is the same.
-	staging := func(hosts []plan.RestoreHost, b spec.Blob, stamp string) string {
-		w := plan.Restore(plan.RestoreInput{Hosts: hosts, Snapshot: b, Stamp: stamp})[0].Work.(*spec.HostWork)
-		return w.Resources[len(w.Resources)-1].Command.Unless[0]
+func TestRevisionsOnlyGoUp(t *testing.T) {
+	t.Parallel()
+	const day = 86_400_000
+	first := int64(1_795_000_000_000)
+	var reached int64                                                            // by what clients have seen
+	for i, snapshot := range []int64{5_000, 5_000, first + day + 1_000, 5_000} { // the same one, a new one, the first once more
+		at := first + int64(i)*day
+		got := snapshot + plan.Bump(snapshot, at)
+		if got <= reached {
+			t.Errorf("restore %d goes on from %d, and clients have seen %d", i, got, reached)
+		}
+		reached = got + day/2 // 500 writes a second
 	}
-	first := staging(hosts, snapshot, "T")
-	if staging(hosts, snapshot, "U") != first {
-		t.Error("another run does not go on from what this one left")
-	}
-	other := snapshot
-	other.Digest = "sha256:01"
-	if staging(hosts, other, "T") == first || staging(hosts[:1], snapshot, "T") == first {
-		t.Error("another snapshot, or other members, would use this one's data")
+	if got := plan.Bump(first, 0); got < 1_000_000_000 { // a clock that is far off
+		t.Errorf("the bump is %d", got)
 	}
 }
 

@@ -48,7 +48,7 @@ func EtcdRestore(ctx context.Context, e *Env, o Options, ro RestoreOptions) erro
 			return nil, err
 		}
 		s.restore, s.executor.local = r, r.local()
-		return plan.Restore(plan.RestoreInput{Hosts: r.hosts, Snapshot: r.blob(), Stamp: r.stamp}), nil
+		return plan.Restore(plan.RestoreInput{Hosts: r.hosts, Snapshot: r.blob(), Stamp: r.stamp, Bump: r.bump}), nil
 	})
 }
 
@@ -57,6 +57,7 @@ type restoration struct {
 	file     string
 	contents etcd.Contents
 	stamp    string
+	bump     int64
 	hosts    []plan.RestoreHost // whose data is replaced; none where all begins anew
 	pki      []pkiFile
 }
@@ -69,7 +70,10 @@ func newRestoration(file string) (*restoration, error) {
 	if err := checkSum(file, contents.SHA256); err != nil {
 		return nil, err
 	}
-	return &restoration{file: file, contents: contents, stamp: time.Now().UTC().Format("20060102T150405Z")}, nil
+	now := time.Now().UTC()
+	return &restoration{
+		file: file, contents: contents, stamp: now.Format("20060102T150405Z"), bump: plan.Bump(contents.Revision, now.UnixMilli()),
+	}, nil
 }
 
 // checkSum holds a file against the digest beside it, where there is one.
@@ -99,7 +103,7 @@ func (r *restoration) local() map[string]string { return map[string]string{r.blo
 
 // plan is what the planner is told of a cluster that begins anew.
 func (r *restoration) plan() *plan.Restored {
-	out := &plan.Restored{Snapshot: r.blob(), Nodes: r.contents.Nodes, Stamp: r.stamp}
+	out := &plan.Restored{Snapshot: r.blob(), Nodes: r.contents.Nodes, Stamp: r.stamp, Bump: r.bump}
 	for _, f := range r.pki {
 		out.PKI = append(out.PKI, plan.PKIFile{Path: pkiDir + "/" + f.Name, Content: f.Content})
 	}

@@ -137,4 +137,6 @@ func TestControlPlanes(t *testing.T) {
 		l.apply(ctx, t)
 		l.unchanged(ctx, t)
 	})
+
+	l.etcdBack(ctx, t)
 }

@@ -39,7 +39,7 @@ type journal struct {
 }
 
 func newJournal(root string, now func() time.Time) *journal {
-	return &journal{path: filepath.Join(root, record.StateDir, "journal.jsonl"), now: now}
+	return &journal{path: filepath.Join(root, record.Journal), now: now}
 }
 
 func (j *journal) add(run, version string, c spec.Change, failure error) error {

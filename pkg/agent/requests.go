@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/resource"
@@ -143,6 +144,8 @@ func (s *server) applyAll(ctx context.Context, id uint64, a wire.Apply) (*wire.R
 		}
 		send(wire.Event{Resource: e.Resource, Change: e.Change, Warning: e.Warning, Output: e.Output, Done: e.Done, Total: e.Total})
 	})
+	// Whatever else is applied afterwards makes the host ours again.
+	s.leaving.Store(err == nil && slices.ContainsFunc(a.Resources, func(r spec.Resource) bool { return r.Owned != nil }))
 	return &wire.Reply{Changes: made}, err
 }
 

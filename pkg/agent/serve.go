@@ -10,8 +10,10 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kforge.dev/kforge/pkg/agent/netprobe"
@@ -70,6 +72,7 @@ type server struct {
 	imports chan struct{} // and so do those that only import images
 	later   *durable.Queue
 	images  resource.ImageList
+	leaving atomic.Bool // the host was cleaned: nothing of ours stays on it
 
 	mu     sync.Mutex
 	lock   *os.File
@@ -154,6 +157,12 @@ func (s *server) run(ctx context.Context, in io.Reader) error {
 		requests.Wait()
 		if err := s.later.Wait(); err != nil {
 			fmt.Fprintln(s.Log, "kforge-agent:", err)
+		}
+		if s.leaving.Load() {
+			// With this program in it: the kernel keeps it until it ends.
+			if err := os.RemoveAll(filepath.Join(s.Root, record.StateDir)); err != nil {
+				fmt.Fprintln(s.Log, "kforge-agent:", err)
+			}
 		}
 		unlock(s.lock)
 	}()

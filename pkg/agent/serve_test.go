@@ -273,3 +273,28 @@ func TestBadRequests(t *testing.T) {
 	c.wantKind(c.call(apply(spec.Resource{ID: "p", Command: &spec.Command{Argv: []string{"panic"}}})), diag.Internal)
 	c.must(wire.Header{Type: wire.TPing}) // and it still serves
 }
+
+// What is ours goes with the agent that cleaned the host, its program and journal
+// too; whatever is applied after that makes the host ours again.
+func TestACleanedHostIsLeft(t *testing.T) {
+	t.Parallel()
+	owned := spec.Resource{ID: "owned", Owned: &spec.Owned{}}
+	for _, again := range []bool{false, true} {
+		h := newHost(t)
+		c := start(t, t.Context(), h, wire.ReadWrite, h)
+		c.lock()
+		c.must(apply(file("/etc/x", "x")))
+		if rep := c.must(apply(owned)); len(rep.Changes) != 1 || h.ReadFile("/etc/x") != "" {
+			t.Errorf("changes = %+v", rep.Changes)
+		}
+		if again {
+			c.must(apply(file("/etc/y", "y")))
+		}
+		if err := c.end(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Join(h.Root, "/var/lib/kforge")); (err == nil) != again {
+			t.Errorf("applied again: %v, /var/lib/kforge: %v", again, err)
+		}
+	}
+}

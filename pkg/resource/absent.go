@@ -3,6 +3,7 @@ package resource
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -110,17 +111,29 @@ func readNames(s *session, dir string) []string {
 }
 
 func (st *absentState) diff(*session) ([]spec.Change, error) {
-	var changes []spec.Change
-	for _, p := range st.remove {
-		changes = append(changes, spec.Change{Action: spec.Delete, Detail: p})
-	}
+	lines := slices.Clone(st.remove)
 	for _, p := range st.empty {
-		changes = append(changes, spec.Change{Action: spec.Delete, Detail: "all in " + p + ", which is a mount point or a link and stays"})
+		lines = append(lines, "all in "+p+", which is a mount point or a link and stays")
 	}
 	for _, p := range st.dirs {
-		changes = append(changes, spec.Change{Action: spec.Delete, Detail: p + ", which is empty then"})
+		lines = append(lines, p+", which is empty then")
 	}
-	return changes, nil
+	return removal("path", lines), nil
+}
+
+// removal is a change that takes several things away: plans list them all.
+func removal(what string, lines []string) []spec.Change {
+	if len(lines) == 0 {
+		return nil
+	}
+	c := spec.Change{Action: spec.Delete, Detail: fmt.Sprintf("%d %ss", len(lines), what)}
+	if len(lines) == 1 {
+		c.Detail = "1 " + what
+	}
+	for _, l := range lines {
+		c.Diff += "- " + l + "\n"
+	}
+	return []spec.Change{c}
 }
 
 func (st *absentState) apply(ctx context.Context, s *session) error {

@@ -16,7 +16,14 @@ import (
 func details(changes []spec.Change) string {
 	var out []string
 	for _, c := range changes {
-		out = append(out, string(c.Action)+" "+c.Detail)
+		if c.Diff == "" || strings.HasPrefix(c.Diff, "---") {
+			out = append(out, string(c.Action)+" "+c.Detail)
+		}
+		for line := range strings.Lines(c.Diff) {
+			if what, ok := strings.CutPrefix(strings.TrimSpace(line), "- "); ok {
+				out = append(out, "delete "+what)
+			}
+		}
 	}
 	return strings.Join(out, "\n")
 }
@@ -122,8 +129,8 @@ func TestOwned(t *testing.T) {
 	rs := []spec.Resource{{ID: "owned", Owned: &spec.Owned{}}, {ID: "swap", Swap: &spec.Swap{Restore: true}}}
 	got := details(f.converge(t, rs...))
 	for _, want := range []string{
-		"delete /usr/local/bin/kubelet", "update /etc/crictl.yaml: what was there before kforge comes back", "delete /opt/tools/lib/deep, which is empty then",
-		"delete /etc/systemd/system/zram-config.service", "update /etc/systemd/system/own.swap: what was there", "delete /var/lib/kforge: kforge's own records",
+		"delete /usr/local/bin/kubelet", "delete /etc/crictl.yaml: what was there before kforge comes back", "delete /opt/tools/lib/deep, which is empty then",
+		"delete /etc/systemd/system/zram-config.service", "delete /etc/systemd/system/own.swap: what was there", "delete /var/lib/kforge: kforge's own records",
 		"update /etc/fstab",
 	} {
 		if !strings.Contains(got, want) {

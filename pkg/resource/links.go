@@ -55,14 +55,14 @@ func (k noLinksKind) observe(_ context.Context, s *session) (observed, error) {
 }
 
 func (st *noLinksState) diff(*session) ([]spec.Change, error) {
-	var changes []spec.Change
+	var lines []string
 	for _, name := range st.names {
-		changes = append(changes, spec.Change{Action: spec.Delete, Detail: "interface " + name})
+		lines = append(lines, "interface "+name)
 	}
 	for _, r := range st.routes {
-		changes = append(changes, spec.Change{Action: spec.Delete, Detail: "route to " + r.To.String()})
+		lines = append(lines, "route to "+r.To.String())
 	}
-	return changes, nil
+	return removal("link", lines), nil
 }
 
 // apply takes routes first: with their interface the kernel drops them anyway.

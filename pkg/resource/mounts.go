@@ -27,14 +27,18 @@ func mountPoints(s *session) ([]string, error) {
 
 type unmountedKind struct{ want *spec.Unmounted }
 
-type unmountedState struct{ mounts []string }
+type unmountedState struct {
+	mounts []string
+	under  map[string]int // how many, by what names them
+	order  []string       // of under
+}
 
 func (k unmountedKind) observe(_ context.Context, s *session) (observed, error) {
 	all, err := mountPoints(s)
 	if err != nil {
 		return nil, err
 	}
-	st := &unmountedState{}
+	st := &unmountedState{under: map[string]int{}}
 	below := k.want.Below
 	for _, dir := range k.want.Below {
 		if real := resolve(s, dir); real != dir { // mounts are told by their real place
@@ -49,6 +53,9 @@ func (k unmountedKind) observe(_ context.Context, s *session) (observed, error) 
 			}
 			if strings.HasPrefix(m, prefix) {
 				st.mounts = append(st.mounts, m)
+				if st.under[below]++; st.under[below] == 1 {
+					st.order = append(st.order, below)
+				}
 				break
 			}
 		}
@@ -60,20 +67,13 @@ func (st *unmountedState) diff(*session) ([]spec.Change, error) {
 	if len(st.mounts) == 0 {
 		return nil, nil
 	}
-	// There are hundreds under a busy kubelet, and all say the same.
-	byDir := map[string]int{}
-	var order []string
-	for _, m := range st.mounts {
-		dir := top(m)
-		if byDir[dir]++; byDir[dir] == 1 {
-			order = append(order, dir)
-		}
+	var lines []string // there are hundreds under a busy kubelet, and all say the same
+	for _, dir := range st.order {
+		lines = append(lines, fmt.Sprintf("%d under %s", st.under[dir], dir))
 	}
-	var what []string
-	for _, dir := range order {
-		what = append(what, fmt.Sprintf("%d under %s", byDir[dir], dir))
-	}
-	return []spec.Change{{Action: spec.Delete, Detail: "mounts: " + strings.Join(what, ", ")}}, nil
+	c := removal("mount", lines)
+	c[0].Detail = fmt.Sprintf("%d mounts", len(st.mounts))
+	return c, nil
 }
 
 // resolve follows the links of a directory; what is not there stays as it is.
@@ -87,12 +87,6 @@ func resolve(s *session, dir string) string {
 		return dir
 	}
 	return filepath.Join("/", rel)
-}
-
-// top is the first three elements of a path: /var/lib/kubelet.
-func top(path string) string {
-	parts := strings.Split(path, "/")
-	return strings.Join(parts[:min(4, len(parts))], "/")
 }
 
 // apply unmounts what was mounted last first.

@@ -117,9 +117,9 @@ func (st *noFilterState) findShells(chains []netlink.Chain, rules []netlink.Rule
 }
 
 func (st *noFilterState) diff(*session) ([]spec.Change, error) {
-	var changes []spec.Change
+	var lines []string
 	for _, t := range st.tables {
-		changes = append(changes, spec.Change{Action: spec.Delete, Detail: "nftables table " + t.String()})
+		lines = append(lines, "nftables table "+t.String())
 	}
 	byTable := map[netlink.Table][]string{}
 	var order []netlink.Table
@@ -136,12 +136,12 @@ func (st *noFilterState) diff(*session) ([]spec.Change, error) {
 				jumps++
 			}
 		}
-		changes = append(changes, spec.Change{Action: spec.Delete, Detail: chainsOf(t.String(), byTable[t], jumps)})
+		lines = append(lines, chainsOf(t.String(), byTable[t], jumps))
 	}
 	for _, l := range st.legacy {
-		changes = append(changes, spec.Change{Action: spec.Delete, Detail: chainsOf(l.program+" "+l.table, l.chains, len(l.jumps))})
+		lines = append(lines, chainsOf(l.program+" "+l.table, l.chains, len(l.jumps)))
 	}
-	return changes, nil
+	return removal("part", lines), nil
 }
 
 // chainsOf names chains; a cluster with services has thousands.

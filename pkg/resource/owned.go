@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"kforge.dev/kforge/pkg/resource/record"
 	"kforge.dev/kforge/pkg/spec"
@@ -31,6 +32,7 @@ func (ownedKind) observe(ctx context.Context, s *session) (observed, error) {
 	if err != nil {
 		return nil, err
 	}
+	slices.SortFunc(paths, func(a, b record.Path) int { return strings.Compare(a.Path, b.Path) })
 	for _, rec := range paths {
 		kept := s.existsItself(rec.Path + origSuffix)
 		here, ours, err := stillOurs(ctx, s, rec)
@@ -55,7 +57,8 @@ func (ownedKind) observe(ctx context.Context, s *session) (observed, error) {
 			st.dirs = append(st.dirs, d)
 		}
 	}
-	st.records = s.existsItself(s.records.Dir())
+	// The journal tells of an agent that was killed before it could go.
+	st.records = s.existsItself(s.records.Dir()) || s.existsItself(record.Journal)
 	return st, nil
 }
 
@@ -103,26 +106,57 @@ func (s *session) existsItself(p string) bool {
 }
 
 func (st *ownedState) diff(*session) ([]spec.Change, error) {
-	var changes []spec.Change
-	for _, p := range st.files {
-		changes = append(changes, spec.Change{Action: spec.Delete, Detail: p})
-	}
+	lines := slices.Clone(st.files)
 	for _, p := range st.back {
-		changes = append(changes, spec.Change{Action: spec.Update, Detail: p + ": what was there before kforge comes back"})
+		lines = append(lines, p+": what was there before kforge comes back")
 	}
 	for _, p := range st.dirs {
-		changes = append(changes, spec.Change{Action: spec.Delete, Detail: p + ", which is empty then"})
+		lines = append(lines, p+", which is empty then")
 	}
 	if st.records {
-		changes = append(changes, spec.Change{Action: spec.Delete, Detail: record.StateDir + ": kforge's own records"})
+		lines = append(lines, record.StateDir+": kforge's own records")
 	}
-	return changes, nil
+	return removal("path", lines), nil
+}
+
+// endUnits stops and disables the units whose files go: a link in a target's
+// folder would be left otherwise.
+func (st *ownedState) endUnits(ctx context.Context, s *session) (ended int, err error) {
+	for _, p := range st.files {
+		if filepath.Dir(p) != "/etc/systemd/system" {
+			continue
+		}
+		if target, err := os.Readlink(s.path(p)); err == nil && target == "/dev/null" { // a mask is no unit
+			continue
+		}
+		ended++
+		name := filepath.Base(p)
+		is, err := s.unitStatus(ctx, name)
+		if err != nil {
+			return ended, err
+		}
+		if is.disableable() {
+			if _, err := run(ctx, s.Runner, "systemctl", "--no-reload", "disable", name); err != nil {
+				return ended, err
+			}
+		}
+		if is.load != "not-found" && is.active != "inactive" && is.active != "failed" {
+			if err := s.job(ctx, "stop", name, 90*time.Second); err != nil {
+				return ended, err
+			}
+		}
+	}
+	return ended, nil
 }
 
 // apply removes the records last: until then another run finds what is left.
 func (st *ownedState) apply(ctx context.Context, s *session) error {
 	for _, p := range st.changed {
 		s.warn("%s was replaced by somebody else since kforge wrote it: it stays", p)
+	}
+	ended, err := st.endUnits(ctx, s)
+	if err != nil {
+		return err
 	}
 	for _, p := range st.back {
 		if err := os.Rename(s.path(p)+origSuffix, s.path(p)); err != nil {
@@ -131,6 +165,11 @@ func (st *ownedState) apply(ctx context.Context, s *session) error {
 	}
 	for _, p := range st.files {
 		if err := gone(os.Remove(s.path(p))); err != nil {
+			return err
+		}
+	}
+	if ended > 0 {
+		if _, err := run(ctx, s.Runner, "systemctl", "daemon-reload"); err != nil {
 			return err
 		}
 	}
@@ -149,5 +188,5 @@ func (st *ownedState) apply(ctx context.Context, s *session) error {
 			return err
 		}
 	}
-	return removeTree(ctx, s.path(s.records.Dir()))
+	return errors.Join(removeTree(ctx, s.path(s.records.Dir())), gone(os.Remove(s.path(record.Journal))))
 }

@@ -131,7 +131,7 @@ func (st *unitState) diff(s *session) ([]spec.Change, error) {
 		if st.is.active != "inactive" && st.is.active != "failed" && !missing {
 			add(spec.Stop, "is "+st.is.describe(), "")
 		}
-		if w.State == "forgotten" && !st.onDisk && (!missing || st.is.active == "failed") {
+		if w.State == "forgotten" && !st.onDisk && (!missing || st.is.active == "failed") && !(s.planning && st.is.running()) {
 			add(spec.Update, "forget", "its unit file is gone")
 		}
 	}

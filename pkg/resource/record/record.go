@@ -21,6 +21,9 @@ import (
 // StateDir holds everything that kforge keeps on a host, under its root.
 const StateDir = "/var/lib/kforge"
 
+// Journal is where the agent writes down each change that it makes.
+const Journal = StateDir + "/journal.jsonl"
+
 // Path is the record of an owned path. Digest is written before the path takes
 // its content, the rest after: a crash in between leaves a record that owns the
 // path and vouches for nothing.

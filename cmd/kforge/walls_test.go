@@ -71,7 +71,7 @@ func TestWalls(t *testing.T) {
 	// The core decides and never acts: it reaches neither executor.
 	t.Run("core", func(t *testing.T) {
 		actors := []string{"host", "ssh", "kube", "etcd", "bundle", "agent", "resource", "engine", "run", "cli"}
-		for _, core := range []string{"plan", "preflight", "report", "node", "kubeadm", "certs", "addon", "inventory", "graph", "spec", "facts", "event", "diag", "wire"} {
+		for _, core := range []string{"plan", "preflight", "report", "node", "kubeadm", "certs", "addon", "reset", "inventory", "graph", "spec", "facts", "event", "diag", "wire"} {
 			walk(all, module+"pkg/"+core, func(p goPackage, path []string) {
 				own, _ := strings.CutPrefix(p.ImportPath, module+"pkg/")
 				if slices.Contains(actors, own) {

@@ -10,8 +10,8 @@ import (
 	"kforge.dev/kforge/pkg/spec"
 )
 
-// resolvedDropIn comes before drop-ins of later names, which win.
-const resolvedDropIn = "/etc/systemd/resolved.conf.d/10-kforge.conf"
+// ResolvedDropIn comes before drop-ins of later names, which win.
+const ResolvedDropIn = "/etc/systemd/resolved.conf.d/10-kforge.conf"
 
 // HostDNS gives what makes a host itself ask the servers: a drop-in where
 // systemd-resolved answers. A resolv.conf that somebody else writes is left
@@ -29,12 +29,12 @@ func HostDNS(servers []string, r facts.Resolver, timeoutScale float64) ([]spec.R
 			"Domains=~.", // before the servers that DHCP gives to a link
 		}
 		return []spec.Resource{
-			file(resolvedDropIn, 0o644, []byte(strings.Join(lines, "\n")+"\n"), "DNS servers of the inventory"),
+			file(ResolvedDropIn, 0o644, []byte(strings.Join(lines, "\n")+"\n"), "DNS servers of the inventory"),
 			{
 				ID: "unit systemd-resolved.service", Why: "the host's names resolve",
 				Unit: &spec.Unit{
 					Name: "systemd-resolved.service", Enabled: spec.Bool(true), State: "running",
-					RestartOn: []string{resolvedDropIn}, TimeoutSeconds: Scale(90, timeoutScale),
+					RestartOn: []string{ResolvedDropIn}, TimeoutSeconds: Scale(90, timeoutScale),
 				},
 			},
 		}, nil

@@ -13,7 +13,7 @@ import (
 
 func (a *app) node() *cobra.Command {
 	c := &cobra.Command{Use: "node", Short: "the nodes of a running cluster"}
-	c.AddCommand(a.nodeAdd(), a.nodeList())
+	c.AddCommand(a.nodeAdd(), a.nodeList(), a.nodeRemove(), a.nodeRepair())
 	return c
 }
 

@@ -64,6 +64,13 @@ func (s *session) apply(ctx context.Context) error {
 
 // execute does the steps that were agreed to.
 func (s *session) execute(ctx context.Context) error {
+	if err := s.runSteps(ctx); err != nil {
+		return err
+	}
+	return s.kubeconfig(ctx)
+}
+
+func (s *session) runSteps(ctx context.Context) error {
 	g, err := graph.New(s.steps)
 	if err != nil {
 		return err
@@ -72,10 +79,7 @@ func (s *session) execute(ctx context.Context) error {
 		Graph: g, Limits: s.limits(), Executor: s.executor, Sink: s.sink, Stop: s.env.Stop, Backoff: s.env.Backoff,
 		Hosts: s.asked(), Unreachable: s.left,
 	})
-	if err := s.result.Err(); err != nil {
-		return err
-	}
-	return s.kubeconfig(ctx)
+	return s.result.Err()
 }
 
 // Plan shows what Apply would change, and changes nothing.
@@ -120,13 +124,16 @@ func (s *session) consent(ctx context.Context) error {
 	if s.restore != nil {
 		s.sink(event.Event{Event: event.Warning, Text: s.restore.String()})
 	}
-	if s.options.Yes || len(s.view.Items) == 0 {
+	if s.options.Yes || len(s.view.Items) == 0 && s.view.Inventory == nil {
 		return nil
 	}
 	if s.env.Confirm == nil {
 		err := diag.New(diag.Consent, s.command, "%d changes are planned, and there is no terminal to ask for a yes", len(s.view.Items)).
 			WithHint("add --yes to agree beforehand")
-		if s.command == "apply" {
+		switch s.command {
+		case "reset", "node remove", "node repair":
+			err = err.WithHint("look at them with --plan, then add --yes")
+		case "apply":
 			err = err.WithHint("look at them with `kforge plan %s`, then add --yes", s.options.Inventory)
 		}
 		if s.command == "upgrade" {

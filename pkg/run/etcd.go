@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"kforge.dev/kforge/pkg/diag"
-	"kforge.dev/kforge/pkg/engine"
 	"kforge.dev/kforge/pkg/etcd"
 	"kforge.dev/kforge/pkg/event"
 	"kforge.dev/kforge/pkg/graph"
@@ -125,7 +124,7 @@ func onPlanes(ctx context.Context, e *Env, o Options, command string, steps func
 
 func (s *session) planes(ctx context.Context, steps func(context.Context, *session) ([]graph.Step, error)) error {
 	if err := s.beforeSteps(ctx, func(ctx context.Context) error {
-		if err := s.reach(ctx); err != nil {
+		if err := s.reachAsked(ctx); err != nil {
 			return err
 		}
 		return s.watch.time("plan", func() (err error) {
@@ -149,34 +148,5 @@ func (s *session) planes(ctx context.Context, steps func(context.Context, *sessi
 	if err := s.beforeSteps(ctx, s.consent); err != nil {
 		return err
 	}
-	g, err := graph.New(s.steps)
-	if err != nil {
-		return err
-	}
-	s.result = engine.Run(ctx, engine.Config{
-		Graph: g, Limits: s.limits(), Executor: s.executor, Sink: s.sink, Stop: s.env.Stop, Backoff: s.env.Backoff,
-		Hosts: s.asked(), Unreachable: s.left,
-	})
-	return s.result.Err()
-}
-
-// reach connects to the hosts asked for, and makes the executor.
-func (s *session) reach(ctx context.Context) (err error) {
-	userName, machine := holder(s.command)
-	lock := wire.Lock{User: userName, Machine: machine, PID: os.Getpid(), Run: s.journal.ID(), Command: "kforge " + s.command, Since: s.started.UTC().Format(time.RFC3339)}
-	if s.fleet, err = newFleet(s.env, s.cluster, s.mode, lock, s.sink); err != nil {
-		return err
-	}
-	s.fleet.contact, s.fleet.dials = s.scope.contact(s.cluster), s.parallel["dial"]
-	if err := s.watch.time("connect", func() error { return s.fleet.connect(ctx) }); err != nil {
-		return err
-	}
-	for name, err := range s.fleet.unreachable {
-		s.left[name] = err
-	}
-	if s.noneLeft() {
-		return s.leftErr()
-	}
-	s.executor = &executor{fleet: s.fleet, store: s.store, run: s.journal.ID(), version: s.env.Version, values: map[string]string{}, uploads: newSlots(s.parallel["upload"])}
-	return nil
+	return s.runSteps(ctx)
 }

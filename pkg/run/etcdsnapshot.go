@@ -61,7 +61,7 @@ func EtcdSnapshot(ctx context.Context, e *Env, o Options, so SnapshotOptions) (*
 		if err := vacant(view.File, view.File+SumSuffix, view.File+PKISuffix); err != nil {
 			return err
 		}
-		if err := s.reach(ctx); err != nil {
+		if err := s.reachAsked(ctx); err != nil {
 			return err
 		}
 		return s.watch.time("snapshot", func() error { return s.snapshot(ctx, view, so.WithPKI) })

@@ -310,7 +310,7 @@ const adminConfPath = "/etc/kubernetes/admin.conf"
 // can be reached and has one.
 func (f *fleet) adminConf(ctx context.Context) ([]byte, error) {
 	var last error
-	for _, cp := range f.cluster.ControlPlanes() {
+	for _, cp := range f.planes() {
 		if err := f.unreachable[cp.Name]; err != nil {
 			last = err
 			continue

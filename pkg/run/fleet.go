@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,6 +35,24 @@ type fleet struct {
 	facts       map[string]*facts.Host
 	unreachable map[string]error
 	met         *meetings
+	// leaving are hosts on their way out: the cluster is asked through others.
+	leaving map[string]bool
+}
+
+// planes gives the control planes in the order in which the cluster is asked
+// through them.
+func (f *fleet) planes() []inventory.ResolvedHost {
+	planes := f.cluster.ControlPlanes()
+	slices.SortStableFunc(planes, func(a, b inventory.ResolvedHost) int {
+		switch {
+		case f.leaving[a.Name] == f.leaving[b.Name]:
+			return 0
+		case f.leaving[a.Name]:
+			return 1
+		}
+		return -1
+	})
+	return planes
 }
 
 func newFleet(e *Env, c *inventory.Cluster, mode wire.Mode, lock wire.Lock, sink event.Sink) (*fleet, error) {

@@ -87,7 +87,7 @@ func (f *fleet) etcd(ctx context.Context) (*etcd.Cluster, error) {
 		return nil, err
 	}
 	var endpoints []string
-	for _, cp := range f.cluster.ControlPlanes() {
+	for _, cp := range f.planes() {
 		if ip := f.nodeIP(cp.Name); ip != "" {
 			endpoints = append(endpoints, "https://"+net.JoinHostPort(ip, etcdPort))
 		}
@@ -108,7 +108,7 @@ func (f *fleet) nodeIP(name string) string {
 // that can be reached and has one.
 func (f *fleet) etcdCredentials(ctx context.Context) (*etcd.Credentials, error) {
 	var errs []error
-	for _, cp := range f.cluster.ControlPlanes() {
+	for _, cp := range f.planes() {
 		if err := f.unreachable[cp.Name]; err != nil {
 			errs = append(errs, err)
 			continue
@@ -147,7 +147,7 @@ func (f *fleet) dialMember(ctx context.Context, network, addr string) (net.Conn,
 	if err != nil {
 		return nil, diag.Wrap(diag.Internal, "dial "+addr, err)
 	}
-	for _, cp := range f.cluster.ControlPlanes() {
+	for _, cp := range f.planes() {
 		if f.unreachable[cp.Name] != nil || f.nodeIP(cp.Name) != ip {
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/graph"
 	"kforge.dev/kforge/pkg/kube"
+	"kforge.dev/kforge/pkg/reset"
 	"kforge.dev/kforge/pkg/spec"
 	"kforge.dev/kforge/pkg/ui"
 )
@@ -63,13 +64,33 @@ func preview(ctx context.Context, x *executor, steps []graph.Step, apiUp bool, l
 			}
 			var all []spec.Resource
 			owner := map[string]string{} // resource to step
+			asked := map[string][]spec.Change{}
+			onHost := false
 			for _, s := range mine {
 				if w, ok := s.Work.(*spec.HostWork); ok {
+					onHost = true
 					for _, r := range w.Resources {
 						owner[r.ID] = s.ID
 						all = append(all, r)
 					}
+					continue
 				}
+				// What a host brings to the cluster is known when it has joined; what
+				// goes with one that leaves is there to be seen.
+				if s.Phase == reset.PhaseLeave {
+					changes, err := previewKube(ctx, x, s, apiUp)
+					if err != nil {
+						return err
+					}
+					asked[s.ID] = changes
+				}
+			}
+			if !onHost { // nothing is done on the host itself, which may be dead
+				for _, s := range mine {
+					out = append(out, answer{s.ID, asked[s.ID]})
+				}
+				answers <- out
+				return nil
 			}
 			h, err := x.fleet.host(ctx, name)
 			if err != nil {
@@ -88,7 +109,7 @@ func preview(ctx context.Context, x *executor, steps []graph.Step, apiUp bool, l
 			at := map[string]int{}
 			for _, s := range mine {
 				at[s.ID] = len(out)
-				out = append(out, answer{step: s.ID})
+				out = append(out, answer{s.ID, asked[s.ID]})
 			}
 			for _, c := range changes {
 				i := at[owner[c.Resource]]

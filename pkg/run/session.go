@@ -136,24 +136,7 @@ func (s *session) meet(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	userName, machine := holder(s.command)
-	lock := wire.Lock{User: userName, Machine: machine, PID: os.Getpid(), Run: s.journal.ID(), Command: "kforge " + s.command, Since: s.started.UTC().Format(time.RFC3339)}
-	if s.fleet, err = newFleet(s.env, s.cluster, s.mode, lock, s.sink); err != nil {
-		return err
-	}
-	s.fleet.contact, s.fleet.dials = s.scope.contact(s.cluster), s.parallel["dial"]
-	if err := s.watch.time("connect", func() error { return s.fleet.connect(ctx) }); err != nil {
-		return err
-	}
-	for name, err := range s.fleet.unreachable {
-		if !s.scope.skipped[name] {
-			s.left[name] = err
-		}
-	}
-	if s.noneLeft() {
-		return s.leftErr()
-	}
-	return nil
+	return s.reachAsked(ctx)
 }
 
 // prepare goes all the way to a plan that could be applied.
@@ -172,8 +155,40 @@ func (s *session) prepare(ctx context.Context) error {
 	if err := s.preflight(ctx, art, fallback); err != nil {
 		return err
 	}
-	s.executor = s.newExecutor()
 	return s.watch.time("plan", func() error { return s.plan(ctx, art, fallback) })
+}
+
+// reachAsked connects to the hosts that the run is about, and to the control
+// planes that it needs. Without any of the former there is nothing to do.
+func (s *session) reachAsked(ctx context.Context) error {
+	if err := s.reach(ctx, s.scope.contact(s.cluster)); err != nil {
+		return err
+	}
+	if s.noneLeft() {
+		return s.leftErr()
+	}
+	return nil
+}
+
+// reach connects to hosts. Those that were asked for and cannot be reached are
+// left out, with the reason.
+func (s *session) reach(ctx context.Context, hosts []inventory.ResolvedHost) (err error) {
+	userName, machine := holder(s.command)
+	lock := wire.Lock{User: userName, Machine: machine, PID: os.Getpid(), Run: s.journal.ID(), Command: "kforge " + s.command, Since: s.started.UTC().Format(time.RFC3339)}
+	if s.fleet, err = newFleet(s.env, s.cluster, s.mode, lock, s.sink); err != nil {
+		return err
+	}
+	s.fleet.contact, s.fleet.dials = hosts, s.parallel["dial"]
+	if err := s.watch.time("connect", func() error { return s.fleet.connect(ctx) }); err != nil {
+		return err
+	}
+	for name, err := range s.fleet.unreachable {
+		if !s.scope.skipped[name] {
+			s.left[name] = err
+		}
+	}
+	s.executor = s.newExecutor()
+	return nil
 }
 
 func (s *session) newExecutor() *executor {

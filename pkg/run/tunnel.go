@@ -16,7 +16,7 @@ import (
 // knows which API servers are ready, then its own server.
 func (f *fleet) tunnel(ctx context.Context, network, addr string) (net.Conn, error) {
 	var errs []error
-	for _, cp := range f.cluster.ControlPlanes() {
+	for _, cp := range f.planes() {
 		if f.unreachable[cp.Name] != nil {
 			continue
 		}

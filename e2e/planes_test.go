@@ -138,5 +138,7 @@ func TestControlPlanes(t *testing.T) {
 		l.unchanged(ctx, t)
 	})
 
+	l.replaceDead(ctx, t)
 	l.etcdBack(ctx, t)
+	l.removeFirst(ctx, t)
 }

@@ -233,7 +233,7 @@ func (l *leaving) plan(ctx context.Context) error {
 	}
 	l.steps = steps
 	var failed map[string]error
-	l.view, l.executor.settled, failed, err = preview(ctx, l.executor, l.steps, in.Live != nil)
+	l.view, l.executor.settled, failed, err = preview(ctx, l.executor, l.steps, in.Live != nil, nil)
 	if err != nil {
 		return err
 	}

@@ -160,7 +160,7 @@ func (s *server) run(ctx context.Context, in io.Reader) error {
 		}
 		if s.leaving.Load() {
 			// With this program in it: the kernel keeps it until it ends.
-			if err := os.RemoveAll(filepath.Join(s.Root, record.StateDir)); err != nil {
+			if err := resource.RemoveTree(context.WithoutCancel(ctx), filepath.Join(s.Root, record.StateDir)); err != nil {
 				fmt.Fprintln(s.Log, "kforge-agent:", err)
 			}
 		}

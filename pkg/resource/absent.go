@@ -138,13 +138,13 @@ func removal(what string, lines []string) []spec.Change {
 
 func (st *absentState) apply(ctx context.Context, s *session) error {
 	for _, p := range st.remove {
-		if err := removeTree(ctx, s.path(p)); err != nil {
+		if err := RemoveTree(ctx, s.path(p)); err != nil {
 			return err
 		}
 	}
 	for _, p := range st.empty {
 		for _, name := range readNames(s, p) {
-			if err := removeTree(ctx, filepath.Join(s.path(p), name)); err != nil {
+			if err := RemoveTree(ctx, filepath.Join(s.path(p), name)); err != nil {
 				return err
 			}
 		}
@@ -158,10 +158,10 @@ func (st *absentState) apply(ctx context.Context, s *session) error {
 	return nil
 }
 
-// removeTree removes a file, or a directory with all in it. It follows no link,
+// RemoveTree removes a file, or a directory with all in it. It follows no link,
 // and stops at the border of the file system: what somebody mounts in there at
 // this moment is not ours.
-func removeTree(ctx context.Context, path string) error {
+func RemoveTree(ctx context.Context, path string) error {
 	fi, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

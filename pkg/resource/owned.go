@@ -188,5 +188,5 @@ func (st *ownedState) apply(ctx context.Context, s *session) error {
 			return err
 		}
 	}
-	return errors.Join(removeTree(ctx, s.path(s.records.Dir())), gone(os.Remove(s.path(record.Journal))))
+	return errors.Join(RemoveTree(ctx, s.path(s.records.Dir())), gone(os.Remove(s.path(record.Journal))))
 }

@@ -276,7 +276,7 @@ func (l *leaving) ask(ctx context.Context, in *reset.Input) error {
 	in.Live = &plan.Live{}
 	for _, n := range state.Nodes {
 		in.Live.Nodes = append(in.Live.Nodes, plan.LiveNode{Name: n.Name, Ready: n.Ready, Labels: n.Labels})
-		if l.dead[n.Name] && n.Ready && !l.force[n.Name] {
+		if l.dead[n.Name] && n.Ready {
 			return diag.New(diag.Preflight, "take out a dead host", "%s is no dead host: its node is Ready", n.Name).On(n.Name).
 				WithHint("leave out --dead, or wait until the cluster has noticed that it is gone (a minute)")
 		}

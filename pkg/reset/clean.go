@@ -73,6 +73,11 @@ func Judge(f *facts.Host) Ours {
 	return o
 }
 
+// foreign tells whether a kubelet or containerd of somebody else is there.
+func foreign(f *facts.Host) bool {
+	return len(f.Containerd.Foreign) > 0 || slices.ContainsFunc(f.Conflicts, func(c facts.Conflict) bool { return c.Name == "kubelet" })
+}
+
 // Clean gives the resources that take everything of ours off a host, in their
 // order: what runs, what it mounted and routed, what it stored, what kforge put
 // there; the proof of what is ours goes last, so that a reset that was cut off
@@ -96,21 +101,23 @@ func Clean(h Host, c *inventory.Cluster) []spec.Resource {
 	}
 	out = append(out, traces(h, c, ours)...)
 	out = append(out, services(h, c)...)
+	for _, d := range h.Wipe {
+		out = append(out, spec.Resource{ID: "disk " + d, Why: "named by --wipe-disks", Wiped: &spec.Wiped{Device: d}})
+	}
+	owned := &spec.Owned{}
+	if ours.Kubelet || ours.Runtime || !foreign(h.Facts) { // a run that was cut off may have left nothing but the records
+		owned.EmptyDirs = emptyDirs
+	}
 	out = append(out,
 		spec.Resource{ID: "swap", Why: "the swap lines that were switched off", Swap: &spec.Swap{Restore: true}},
-		spec.Resource{ID: "kforge's files", Owned: &spec.Owned{}},
+		spec.Resource{ID: "kforge's files", Owned: owned},
 	)
-	if ours.Kubelet || ours.Runtime {
-		out = append(out, spec.Resource{ID: "empty directories", Absent: &spec.Absent{EmptyDirs: emptyDirs}})
-	}
+	// Only systemd's memory of units whose files are gone: nothing on a disk.
 	if ours.Kubelet {
 		out = append(out, forget("kubelet.service"))
 	}
 	if ours.Runtime {
 		out = append(out, forget("containerd.service"))
-	}
-	for _, d := range h.Wipe {
-		out = append(out, spec.Resource{ID: "disk " + d, Why: "named by --wipe-disks", Wiped: &spec.Wiped{Device: d}})
 	}
 	return out
 }

@@ -42,6 +42,8 @@ func clean(f *facts.Host, change func(*reset.Host)) string {
 			fmt.Fprintf(&b, "    %s %s within %d s\n", r.Unit.Name, r.Unit.State, r.Unit.TimeoutSeconds)
 		case r.Absent != nil:
 			fmt.Fprintf(&b, "    %s\n", strings.Join(append(r.Absent.Paths, r.Absent.EmptyDirs...), "\n    "))
+		case r.Owned != nil && len(r.Owned.EmptyDirs) > 0:
+			fmt.Fprintf(&b, "    %s\n", strings.Join(r.Owned.EmptyDirs, "\n    "))
 		case r.Unmounted != nil:
 			fmt.Fprintf(&b, "    %v\n", r.Unmounted.Below)
 		case r.NoLinks != nil:

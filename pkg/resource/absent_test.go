@@ -265,3 +265,27 @@ func TestWiped(t *testing.T) {
 	_, err = f.apply(t, spec.Resource{ID: "no", Wiped: &spec.Wiped{Device: "/etc/fstab"}})
 	wantKind(t, err, diag.Invalid)
 }
+
+// Empty directories go with the records, and only where there are some: until they
+// are gone a run that was cut off goes on.
+func TestOwnedEmptyDirs(t *testing.T) {
+	t.Parallel()
+	for _, touched := range []bool{false, true} {
+		f := newFixture(t)
+		dir := filepath.Join(f.Root, "/etc/cni/net.d")
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if touched {
+			if _, err := f.apply(t, spec.Resource{ID: "x", File: &spec.File{Path: "/etc/x", Content: []byte("x"), Mode: 0o644}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := f.apply(t, spec.Resource{ID: "owned", Owned: &spec.Owned{EmptyDirs: []string{"/etc/cni/net.d", "/etc/cni"}}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Dir(dir)); (err == nil) == touched {
+			t.Errorf("kforge was here: %v, /etc/cni: %v", touched, err)
+		}
+	}
+}

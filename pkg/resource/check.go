@@ -51,7 +51,7 @@ func kindOf(r spec.Resource) (kind, error) {
 		kinds, paths = append(kinds, absentKind{r.Absent}), append(paths, append(r.Absent.Paths, r.Absent.EmptyDirs...)...)
 	}
 	if r.Owned != nil {
-		kinds = append(kinds, ownedKind{})
+		kinds, paths = append(kinds, ownedKind{r.Owned}), append(paths, r.Owned.EmptyDirs...)
 	}
 	if r.Containers != nil {
 		kinds = append(kinds, containersKind{r.Containers})

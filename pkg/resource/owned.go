@@ -15,10 +15,11 @@ import (
 	"kforge.dev/kforge/pkg/spec"
 )
 
-type ownedKind struct{}
+type ownedKind struct{ want *spec.Owned }
 
 // ownedState is what the records own and what is still there of it.
 type ownedState struct {
+	want    *spec.Owned
 	files   []string // to be removed
 	back    []string // are replaced by what was kept of them
 	changed []string // were replaced by somebody else since: theirs
@@ -26,8 +27,8 @@ type ownedState struct {
 	records bool
 }
 
-func (ownedKind) observe(ctx context.Context, s *session) (observed, error) {
-	st := &ownedState{}
+func (k ownedKind) observe(ctx context.Context, s *session) (observed, error) {
+	st := &ownedState{want: k.want}
 	paths, err := s.records.Paths()
 	if err != nil {
 		return nil, err
@@ -59,6 +60,13 @@ func (ownedKind) observe(ctx context.Context, s *session) (observed, error) {
 	}
 	// The journal tells of an agent that was killed before it could go.
 	st.records = s.existsItself(s.records.Dir()) || s.existsItself(record.Journal)
+	if st.records {
+		for _, d := range k.want.EmptyDirs {
+			if !slices.Contains(st.dirs, d) && st.willBeEmpty(s, d) {
+				st.dirs = append(st.dirs, d)
+			}
+		}
+	}
 	return st, nil
 }
 
@@ -179,7 +187,7 @@ func (st *ownedState) apply(ctx context.Context, s *session) error {
 		}
 	}
 	// Directories that became empty by that, and by what went before.
-	o, err := ownedKind{}.observe(ctx, s)
+	o, err := ownedKind{st.want}.observe(ctx, s)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,11 @@ type Absent struct {
 // Owned is everything that the agent's records say kforge put on the host: it
 // must not be there any more. What was kept aside when it was replaced is put
 // back, and the records go last of all.
-type Owned struct{}
+type Owned struct {
+	// EmptyDirs go too when nothing is in them, before the records; the order given
+	// counts. On a host without records they stay.
+	EmptyDirs []string `json:"emptyDirs,omitempty"`
+}
 
 // Containers are the containers of a containerd namespace: none may run. Their
 // processes and shims are killed, whether containerd answers or not. Those of a

@@ -225,6 +225,7 @@ func TestNodeRemove(t *testing.T) {
 	}
 	refused(diag.Unreachable, "h004", "--dead", nil, "h004")
 	refused(diag.Preflight, "its node is Ready", "leave out --dead", dead, "h004")
+	refused(diag.Preflight, "its node is Ready", "leave out --dead", func(o *run.LeaveOptions) { o.Dead, o.Force = true, []string{"h004"} }, "h004")
 
 	// What nobody brings back, and data that are nowhere else.
 	pod := kubetest.Object{"apiVersion": "v1", "kind": "Pod", "metadata": kubetest.Object{"name": "alone", "namespace": "default"},

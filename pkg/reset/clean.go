@@ -73,15 +73,10 @@ func Judge(f *facts.Host) Ours {
 	return o
 }
 
-// foreign tells whether a kubelet or containerd of somebody else is there.
-func foreign(f *facts.Host) bool {
-	return len(f.Containerd.Foreign) > 0 || slices.ContainsFunc(f.Conflicts, func(c facts.Conflict) bool { return c.Name == "kubelet" })
-}
-
 // Clean gives the resources that take everything of ours off a host, in their
 // order: what runs, what it mounted and routed, what it stored, what kforge put
 // there; the proof of what is ours goes last, so that a reset that was cut off
-// goes on. Kernel settings and modules stay as they are until the next boot.
+// goes on. Cut off among the very last files it may leave empty directories. Kernel settings and modules stay as they are until the next boot.
 func Clean(h Host, c *inventory.Cluster) []spec.Resource {
 	ours := Judge(h.Facts)
 	var out []spec.Resource
@@ -105,7 +100,7 @@ func Clean(h Host, c *inventory.Cluster) []spec.Resource {
 		out = append(out, spec.Resource{ID: "disk " + d, Why: "named by --wipe-disks", Wiped: &spec.Wiped{Device: d}})
 	}
 	owned := &spec.Owned{}
-	if ours.Kubelet || ours.Runtime || !foreign(h.Facts) { // a run that was cut off may have left nothing but the records
+	if ours.Kubelet || ours.Runtime {
 		owned.EmptyDirs = emptyDirs
 	}
 	out = append(out,

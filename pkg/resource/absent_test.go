@@ -164,6 +164,7 @@ func TestUnitForgotten(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.settled(t, spec.Resource{ID: "none", Unit: &spec.Unit{Name: "none.service", State: "forgotten"}})
+	f.settled(t, spec.Resource{ID: "slice", Unit: &spec.Unit{Name: "kubepods.slice", State: "forgotten"}})
 	f.write(t, "/etc/systemd/system/kubelet.service", "[Service]\n")
 	f.converge(t, spec.Resource{ID: "start", Unit: &spec.Unit{Name: "kubelet.service", Enabled: spec.Bool(true), State: "running"}})
 	stop := spec.Resource{ID: "stop", Unit: &spec.Unit{Name: "kubelet.service", Enabled: spec.Bool(false), State: "stopped"}}

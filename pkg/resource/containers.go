@@ -3,11 +3,13 @@ package resource
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"kforge.dev/kforge/pkg/diag"
@@ -138,6 +140,7 @@ func (st *containersState) apply(ctx context.Context, s *session) error {
 			return err
 		}
 		if st.pids = o.(*containersState).pids; len(st.pids) == 0 {
+			st.dropCgroups(s)
 			return nil
 		}
 		select {
@@ -147,6 +150,26 @@ func (st *containersState) apply(ctx context.Context, s *session) error {
 		case <-deadline.C:
 			return diag.New(diag.Unsupported, "stop all pods", "%d processes do not end, process %d among them", len(st.pids), st.pids[0]).
 				WithHint("they wait for a disk or a network file system that does not answer: reboot the host, then run the same again")
+		}
+	}
+}
+
+// dropCgroups takes the groups away in hierarchies that systemd does not manage:
+// freezer and cpuset of cgroup v1. Only empty ones can be removed, and those that
+// stay are gone at the next boot.
+func (st *containersState) dropCgroups(s *session) {
+	for _, hierarchy := range readNames(s, "/sys/fs/cgroup") {
+		for _, g := range st.want.Cgroups {
+			var dirs []string
+			_ = filepath.WalkDir(s.path(filepath.Join("/sys/fs/cgroup", hierarchy, g)), func(path string, d fs.DirEntry, err error) error {
+				if err == nil && d.IsDir() {
+					dirs = append(dirs, path)
+				}
+				return nil
+			})
+			for _, dir := range slices.Backward(dirs) {
+				_ = syscall.Rmdir(dir)
+			}
 		}
 	}
 }

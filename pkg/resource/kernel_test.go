@@ -3,7 +3,9 @@ package resource_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -303,7 +305,18 @@ func TestContainers(t *testing.T) {
 	}()
 	r := spec.Resource{ID: "pods", Containers: &spec.Containers{Namespace: namespace, Cgroups: []string{namespace + ".slice"}}}
 	env := &resource.Env{Root: "/", Runner: resource.Exec{}}
+	freezer := "/sys/fs/cgroup/freezer/" + namespace + ".slice"
+	if _, err := os.Stat(filepath.Dir(freezer)); err == nil { // cgroup v1: systemd does not manage it
+		if err := os.MkdirAll(freezer+"/pod", 0o755); err != nil && !errors.Is(err, fs.ErrPermission) {
+			t.Fatal(err)
+		}
+	}
 	made, err := resource.Apply(t.Context(), env, []spec.Resource{r}, nil)
+	if _, err := os.Stat(freezer); err == nil {
+		t.Errorf("%s is left", freezer)
+		os.Remove(freezer + "/pod")
+		os.Remove(freezer)
+	}
 	if err != nil || details(made) != "stop all pods: 1 containers, 2 processes" {
 		t.Errorf("%s, %v", details(made), err)
 	}

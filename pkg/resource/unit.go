@@ -131,7 +131,9 @@ func (st *unitState) diff(s *session) ([]spec.Change, error) {
 		if st.is.active != "inactive" && st.is.active != "failed" && !missing {
 			add(spec.Stop, "is "+st.is.describe(), "")
 		}
-		if w.State == "forgotten" && !st.onDisk && (!missing || st.is.active == "failed") && !(s.planning && st.is.running()) {
+		// systemd knows every slice, whether there is a file for it or not.
+		known := !missing && !strings.HasSuffix(w.Name, ".slice")
+		if w.State == "forgotten" && !st.onDisk && (known || st.is.active == "failed") && !(s.planning && st.is.running()) {
 			add(spec.Update, "forget", "its unit file is gone")
 		}
 	}

@@ -240,6 +240,9 @@ func (h *Host) unit(name string) *Unit {
 
 func (h *Host) show(out io.Writer, name string, u *Unit) {
 	load, reload := "loaded", "no"
+	if u == nil && strings.HasSuffix(name, ".slice") { // as systemd has it: a slice needs no file
+		u = &Unit{Active: "inactive", Sub: "dead"}
+	}
 	if u == nil {
 		load, u = "not-found", &Unit{Active: "inactive", Sub: "dead"}
 	}

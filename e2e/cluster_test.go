@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -126,7 +127,8 @@ func TestCluster(t *testing.T) {
 	})
 }
 
-// TestBundle builds the cluster from one file, with the mirror out of reach.
+// TestBundle builds the cluster from one file, with the mirror out of reach. Its
+// nodes reach the API at a load balancer of the site's.
 func TestBundle(t *testing.T) {
 	ctx := t.Context()
 	lab, k := up(ctx, t), newKforge(t)
@@ -150,7 +152,10 @@ func TestBundle(t *testing.T) {
 			}
 		}
 	})
-	if err := os.WriteFile(k.inventory, bytes.ReplaceAll(text, []byte(lab.Mirror), []byte("http://192.0.2.1:9")), 0o600); err != nil {
+	endpoint := siteBalancer(ctx, t, net.JoinHostPort(lab.Hosts[0].Address, "6443"))
+	text = bytes.ReplaceAll(text, []byte(lab.Mirror), []byte("http://192.0.2.1:9"))
+	text = append(text, "\n  kubernetes: {endpoint: '"+endpoint+"'}\n"...)
+	if err := os.WriteFile(k.inventory, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	r := k.run(ctx, t, "apply", k.inventory, "--yes", "-o", "json", "--bundle", file)
@@ -158,6 +163,16 @@ func TestBundle(t *testing.T) {
 		t.Fatalf("apply --bundle ended with %d:\n%s\n%s", r.code, r.stderr, lastEvents(r.events, 15))
 	}
 	healthy(ctx, t, lab)
+	for _, config := range []string{"n1:/etc/kubernetes/admin.conf", "n2:/etc/kubernetes/kubelet.conf", "n3:/etc/kubernetes/kubelet.conf"} {
+		name, path, _ := strings.Cut(config, ":")
+		h := lab.Hosts[slices.IndexFunc(lab.Hosts, func(h *host.Host) bool { return h.Name == name })]
+		if server, err := h.Exec(ctx, "grep", "server:", path); err != nil || !strings.Contains(server, "https://"+endpoint) {
+			t.Errorf("%s does not name %s: %s (%v)", config, endpoint, server, err)
+		}
+	}
+	if s := k.apply(ctx, t, "--bundle", file); s.Changed != 0 {
+		t.Errorf("another apply made %d changes", s.Changed)
+	}
 }
 
 // moment of a run at which it is ended.

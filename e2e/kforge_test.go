@@ -69,9 +69,9 @@ func (k *kforge) run(ctx context.Context, t *testing.T, args ...string) result {
 }
 
 // apply runs apply --yes on the lab's inventory and wants it to succeed.
-func (k *kforge) apply(ctx context.Context, t *testing.T) event.Event {
+func (k *kforge) apply(ctx context.Context, t *testing.T, flags ...string) event.Event {
 	t.Helper()
-	r := k.run(ctx, t, "apply", k.inventory, "--yes", "-o", "json")
+	r := k.run(ctx, t, append([]string{"apply", k.inventory, "--yes", "-o", "json"}, flags...)...)
 	if r.code != 0 {
 		t.Fatalf("apply ended with %d:\n%s\nlast events:\n%s", r.code, r.stderr, lastEvents(r.events, 25))
 	}

@@ -21,19 +21,20 @@ import (
 
 // aspects are what a reset must bring back, each as a command whose output can be
 // compared: files, packet filter, mounts, interfaces, routes and units. Left out
-// is what changes by itself: logs, caches, login sessions, counters.
+// is what changes by itself: logs, caches, login sessions, counters; and that
+// systemd counts the network as online once a service has waited for it.
 var aspects = map[string]string{
 	"files": `cd /; prune='-path ./proc -o -path ./sys -o -path ./dev -o -path ./run -o -path ./tmp -o -path ./var/tmp -o -path ./var/cache -o -path ./var/spool
 		-o -path ./var/lib/systemd -o -path ./var/lib/chrony -o -path ./var/lib/private -o -path ./var/lib/apt -o -path ./var/log/journal -o -path ./home/kforge/.cache'
 		find . \( $prune \) -prune -o ! -path './var/log/*log*' ! -path './var/log/[bw]tmp*' -printf '%y %m %U %G %p %l\n' | sort
 		find . \( $prune \) -prune -o ! -path './var/log/*' -type f -print0 | sort -z | xargs -0 sha256sum`,
 	"iptables": `iptables-save | sed '/^#/d; s/ \[[0-9]*:[0-9]*\]//'; ip6tables-save | sed '/^#/d; s/ \[[0-9]*:[0-9]*\]//'`,
-	"nft":      `nft list ruleset`,
+	"nft":      `nft --stateless list ruleset`,
 	"mounts":   `findmnt -rno TARGET,FSTYPE | grep -v '^/run/user' | sort`,
 	"links":    `ls /sys/class/net; ip -o route; ip -o -6 route | grep -v fe80; ls /run/netns 2>/dev/null || true`,
 	"units": `systemctl list-unit-files --no-legend --plain --no-pager
 		systemctl list-units --all --no-legend --plain --no-pager --type=service,slice,mount,scope,swap,socket,target |
-		awk '{print $1, $2, $3}' | grep -Ev '^(session-|user-|user@|user-runtime|run-|init.scope|apt-|systemd-|ssh@|sshd@|dbus|logrotate|e2scrub|fstrim|dpkg)' | sort`,
+		awk '{print $1, $2, $3}' | grep -Ev '^(session-|user-|user@|user-runtime|run-|init.scope|apt-|systemd-|ssh@|sshd@|dbus|logrotate|e2scrub|fstrim|dpkg|network-online.target)' | sort`,
 }
 
 // stateOf tells all aspects of each host.

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net"
+	"path/filepath"
 
 	"kforge.dev/kforge/pkg/inventory"
 	"kforge.dev/kforge/pkg/spec"
@@ -14,6 +15,15 @@ const (
 	LoadBalancerDir      = "/etc/kubernetes/kforge-lb"
 	LoadBalancerConfig   = LoadBalancerDir + "/haproxy.cfg"
 	LoadBalancerManifest = "/etc/kubernetes/manifests/kforge-lb.yaml"
+	// LoadBalancerRun is where HAProxy's master makes its socket. It is not in
+	// /run: the pod starts at boot, before anybody could make it there.
+	LoadBalancerRun = LoadBalancerDir + "/run"
+)
+
+const (
+	balancerSocket = LoadBalancerRun + "/master.sock"
+	// balancerUser runs HAProxy; its image has this number for it.
+	balancerUser = 99
 )
 
 // Balanced is a control plane as a load balancer sees it.
@@ -26,25 +36,36 @@ type Balanced struct {
 // needs no API to start. All control planes of the inventory are in its
 // configuration, whether they run yet or not; it asks each whether it is ready.
 func LoadBalancer(image string, servers []Balanced) ([]spec.Resource, error) {
-	config, err := render("haproxy.cfg", map[string]any{"Bind": inventory.LocalEndpoint, "Servers": servers})
+	values := map[string]any{"Bind": inventory.LocalEndpoint, "Servers": servers, "Digest": ""}
+	config, err := render("haproxy.cfg", values)
 	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(config)
+	digest := hex.EncodeToString(sum[:8])
+	values["Digest"] = digest
+	if config, err = render("haproxy.cfg", values); err != nil {
 		return nil, err
 	}
 	host, port, err := net.SplitHostPort(inventory.LocalEndpoint)
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(config)
 	manifest, err := render("kforge-lb.yaml", map[string]any{
-		"Image": image, "ConfigDir": LoadBalancerDir, "ConfigDigest": hex.EncodeToString(sum[:8]), "Host": host, "Port": port,
+		"Image": image, "ConfigDir": LoadBalancerDir, "RunDir": LoadBalancerRun, "Socket": filepath.Base(balancerSocket),
+		"User": balancerUser, "Host": host, "Port": port,
 	})
 	if err != nil {
 		return nil, err
 	}
+	run := directory(LoadBalancerRun, 0o700, "HAProxy's socket, by which it is told to read its configuration anew")
+	run.Directory.UID, run.Directory.GID = balancerUser, balancerUser
 	return []spec.Resource{
 		directory(LoadBalancerDir, 0o755, "configuration of the node's load balancer"),
+		run,
 		file(LoadBalancerConfig, 0o644, config, "the control planes that the API is reached at"),
 		file(LoadBalancerManifest, 0o644, manifest, "the node reaches any control plane that is ready"),
+		{ID: "load balancer", Why: "it goes by its configuration", HAProxy: &spec.HAProxy{Socket: balancerSocket, Digest: digest}},
 	}, nil
 }
 

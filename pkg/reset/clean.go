@@ -36,6 +36,7 @@ var kubeadmFiles = []string{
 var nodeFiles = []string{
 	"/var/lib/kubelet", "/var/log/pods", "/var/log/containers", "/usr/libexec/kubernetes",
 	"/etc/cni/net.d/10-flannel.conflist", "/opt/cni/bin/flannel", "/var/lib/cni", "/run/flannel",
+	node.LoadBalancerRun,
 }
 
 // runtimeFiles are containerd's state: images, snapshots, sandboxes.
@@ -46,6 +47,7 @@ var runtimeFiles = []string{"/var/lib/containerd", "/run/containerd", "/opt/cont
 var emptyDirs = []string{
 	"/etc/kubernetes/manifests", node.KubeletDropIns, node.LoadBalancerDir, "/etc/kubernetes", "/etc/cni/net.d", "/etc/cni", "/opt/cni/bin", "/opt/cni",
 	node.ContainerdDropIns, "/etc/containerd/certs.d", "/etc/containerd", "/etc/systemd/system/kubelet.service.d",
+	"/lib/modules", // made for kube-proxy's mount of it on a host that has none
 }
 
 // Ours tells what on a host belongs to kforge and its cluster.

@@ -9,6 +9,7 @@ import (
 	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/facts"
 	"kforge.dev/kforge/pkg/inventory"
+	"kforge.dev/kforge/pkg/node"
 	"kforge.dev/kforge/pkg/node/nodetest"
 	"kforge.dev/kforge/pkg/plan"
 	"kforge.dev/kforge/pkg/reset"
@@ -200,7 +201,12 @@ func TestBalancersForget(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := all[len(all)-1].Work.(*spec.HostWork)
-	config := string(w.Resources[1].File.Content)
+	var config string
+	for _, r := range w.Resources {
+		if r.File != nil && r.File.Path == node.LoadBalancerConfig {
+			config = string(r.File.Content)
+		}
+	}
 	if !strings.Contains(config, "10.0.0.11:6443") || !strings.Contains(config, "10.0.0.13:6443") || strings.Contains(config, "10.0.0.12:6443") {
 		t.Errorf("configuration:\n%s", config)
 	}

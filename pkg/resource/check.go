@@ -77,6 +77,9 @@ func kindOf(r spec.Resource) (kind, error) {
 	if r.Ended != nil {
 		kinds, paths = append(kinds, endedKind{r.Ended}), append(paths, r.Ended.Paths...)
 	}
+	if r.HAProxy != nil {
+		kinds, paths = append(kinds, haproxyKind{r.HAProxy}), append(paths, r.HAProxy.Socket)
+	}
 	if len(kinds) != 1 {
 		return nil, diag.New(diag.Internal, "check resource", "%d kinds are set, want exactly one", len(kinds))
 	}

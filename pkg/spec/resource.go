@@ -38,6 +38,7 @@ type Resource struct {
 	Wiped      *Wiped      `json:"wiped,omitempty"`
 	Move       *Move       `json:"move,omitempty"`
 	Ended      *Ended      `json:"ended,omitempty"`
+	HAProxy    *HAProxy    `json:"haproxy,omitempty"`
 }
 
 // Blob is content that travels apart from its resource, by digest.

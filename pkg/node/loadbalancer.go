@@ -3,6 +3,7 @@ package node
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"net"
 	"path/filepath"
 
@@ -35,7 +36,7 @@ type Balanced struct {
 // LoadBalancer gives the node's own load balancer: a static pod, so that it
 // needs no API to start. All control planes of the inventory are in its
 // configuration, whether they run yet or not; it asks each whether it is ready.
-func LoadBalancer(image string, servers []Balanced) ([]spec.Resource, error) {
+func LoadBalancer(nodeName, image string, servers []Balanced) ([]spec.Resource, error) {
 	values := map[string]any{"Bind": inventory.LocalEndpoint, "Servers": servers, "Digest": ""}
 	config, err := render("haproxy.cfg", values)
 	if err != nil {
@@ -51,11 +52,16 @@ func LoadBalancer(image string, servers []Balanced) ([]spec.Resource, error) {
 	if err != nil {
 		return nil, err
 	}
-	manifest, err := render("kforge-lb.yaml", map[string]any{
+	values = map[string]any{
 		"Image": image, "ConfigDir": LoadBalancerDir, "RunDir": LoadBalancerRun, "Socket": filepath.Base(balancerSocket),
-		"User": balancerUser, "Host": host, "Port": port,
-	})
+		"User": balancerUser, "Host": host, "Port": port, "UID": "",
+	}
+	manifest, err := render("kforge-lb.yaml", values)
 	if err != nil {
+		return nil, err
+	}
+	values["UID"] = uid(nodeName, manifest)
+	if manifest, err = render("kforge-lb.yaml", values); err != nil {
 		return nil, err
 	}
 	run := directory(LoadBalancerRun, 0o700, "HAProxy's socket, by which it is told to read its configuration anew")
@@ -67,6 +73,14 @@ func LoadBalancer(image string, servers []Balanced) ([]spec.Resource, error) {
 		file(LoadBalancerManifest, 0o644, manifest, "the node reaches any control plane that is ready"),
 		{ID: "load balancer", Why: "it goes by its configuration", HAProxy: &spec.HAProxy{Socket: balancerSocket, Digest: digest}},
 	}, nil
+}
+
+// uid is one in the form of RFC 9562, version 8, that changes with what it names.
+func uid(nodeName string, manifest []byte) string {
+	sum := sha256.Sum256(append([]byte(nodeName+"\x00"), manifest...))
+	b := sum[:16]
+	b[6], b[8] = b[6]&0x0f|0x80, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 // NoLoadBalancer takes away what LoadBalancer made, for a cluster whose nodes

@@ -73,7 +73,7 @@ func (b *builder) loadBalancer(h *host) error {
 	if !ok {
 		return diag.New(diag.NotFound, "plan load balancer", "no haproxy image for %s", h.facts.Kernel.Arch).On(h.Name)
 	}
-	resources, err := node.LoadBalancer(image, b.balance)
+	resources, err := node.LoadBalancer(h.Name, image, b.balance)
 	if err != nil {
 		return err
 	}

@@ -159,7 +159,7 @@ func (b *builder) balancers() error {
 		if err != nil {
 			return err
 		}
-		resources, err := node.LoadBalancer(image, servers)
+		resources, err := node.LoadBalancer(h.Name, image, servers)
 		if err != nil {
 			return err
 		}

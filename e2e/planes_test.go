@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"kforge.dev/kforge/e2e/lab/host"
+	"kforge.dev/kforge/e2e/lab/proc"
 	"kforge.dev/kforge/e2e/lab/prove"
 	"kforge.dev/kforge/e2e/lab/site"
 	"kforge.dev/kforge/pkg/inventory"
@@ -138,9 +140,48 @@ func TestControlPlanes(t *testing.T) {
 		l.unchanged(ctx, t)
 	})
 
+	l.split(ctx, t)
 	l.replaceDead(ctx, t)
 	l.etcdBack(ctx, t)
 	l.removeFirst(ctx, t)
+}
+
+// split cuts the first control plane off from the others, and from nobody else:
+// its API server answers, and etcd behind it decides nothing any more.
+func (l *planesLab) split(ctx context.Context, t *testing.T) {
+	n1, n2 := l.Hosts[0], l.Hosts[1]
+	status := func(want int) error {
+		return proc.Until(ctx, 30*time.Second, fmt.Sprintf("etcd status to end with %d", want), func(ctx context.Context) error {
+			if r := l.run(ctx, t, "etcd", "status", l.inventory); r.code != want {
+				return fmt.Errorf("exit code %d:\n%s%s", r.code, r.stdout, r.stderr)
+			}
+			return nil
+		})
+	}
+	step(t, "the network splits the first control plane from the others, and those go on", func(t *testing.T) {
+		p := startProbe(ctx, t, l.Hosts[3], inventory.LocalEndpoint)
+		for _, peer := range l.Hosts[1:3] {
+			if err := n1.Break(ctx, host.Split, peer); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := status(1); err != nil {
+			t.Error(err)
+		}
+		kubectl(ctx, t, n2, "create", "configmap", "written-in-the-split")
+		p.report(t, "the split")
+		if p.lost() > 2*time.Second { // an API server without etcd takes connections until its check has failed twice
+			t.Errorf("requests failed for %s in all, want at most 2 s", p.lost())
+		}
+		if err := n1.Heal(ctx, host.Split); err != nil {
+			t.Fatal(err)
+		}
+		if err := status(0); err != nil {
+			t.Error(err)
+		}
+		kubectl(ctx, t, n1, "get", "configmap", "written-in-the-split")
+		l.unchanged(ctx, t)
+	})
 }
 
 // TestOneBecomesThree edits the inventory of a cluster of one control plane, and

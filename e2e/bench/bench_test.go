@@ -62,13 +62,13 @@ func TestFigureLine(t *testing.T) {
 }
 
 var pairs = []pair{
-	{Floor: timing{Total: 40, Ready: 30}, Apply: timing{Total: 60, Ready: 33, Idle: 0.126}, Memory: 150e6, Second: second{Seconds: 1, Connections: 1, Sessions: 2}},
+	{Floor: timing{Total: 40, Ready: 30}, Apply: timing{Total: 60, Ready: 33, Idle: 0.126}, Memory: 150e6, Second: second{Seconds: 1, Connections: 1, Sessions: 2}, Add: added{timing{Total: 10}, timing{Total: 11}}},
 	{
 		Floor:  timing{Total: 50, Ready: 40, Phases: []span{{"n1: programs", 0, 7.5}, {"wait for Ready", 7.5, 40}}},
 		Apply:  timing{Total: 55, Ready: 42, Phases: []span{{"connect", 0, 0.4}, {"prepare", 1.1, 8.25}}},
-		Memory: 160e6, Second: second{Seconds: 4, Connections: 2, Sessions: 2},
+		Memory: 160e6, Second: second{Seconds: 4, Connections: 2, Sessions: 2}, Add: added{timing{Total: 10}, timing{Total: 12.5}},
 	},
-	{Floor: timing{Total: 40, Ready: 30}, Apply: timing{Total: 40, Ready: 36}, Memory: 140e6, Second: second{Seconds: 2, Connections: 1, Sessions: 3}},
+	{Floor: timing{Total: 40, Ready: 30}, Apply: timing{Total: 40, Ready: 36}, Memory: 140e6, Second: second{Seconds: 2, Connections: 1, Sessions: 3}, Add: added{timing{Total: 20}, timing{Total: 20}}},
 }
 
 var lab = labPart{
@@ -140,6 +140,8 @@ func TestFigures(t *testing.T) {
 		"second-apply-sessions-per-host 3 sessions goal <=3 OK",
 		"second-apply-mutating-requests 0 requests goal <=0 OK",
 		"second-apply-changes 0 changes goal <=0 OK",
+		"node-add-ratio 1.100 x goal <=1.2 OK",
+		"node-add-seconds 12.50 s goal none OK",
 		"agent-size-amd64 3.84 MB goal <=8 OK",
 		"agent-size-arm64 9.00 MB goal <=8 SHORT",
 		"kforge-peak-memory 160.0 MB goal none OK",

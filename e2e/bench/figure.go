@@ -76,6 +76,11 @@ const mb = 1e6
 
 func goal(v float64) *float64 { return &v }
 
+// measuredAdd: what was kept from before has no worker added.
+func (l labPart) measuredAdd() bool {
+	return len(l.Pairs) > 0 && !slices.ContainsFunc(l.Pairs, func(p pair) bool { return p.Add.Floor.Total == 0 })
+}
+
 // figures of the lab are what the page and standard output tell, in this order.
 // Times are medians, since a busy machine only ever adds; counts and memory are
 // the worst that was seen.
@@ -100,6 +105,13 @@ func (l labPart) figures() []figure {
 			Meaning: "requests that could have changed something"},
 		{Name: "second-apply-changes", Value: worst(pairs, func(p pair) float64 { return float64(p.Second.Changes) }), Unit: "changes", Goal: goal(0),
 			Meaning: "changes made"},
+	}
+	if l.measuredAdd() {
+		list = append(list,
+			figure{Name: "node-add-ratio", Value: median(pairs, pair.addRatio), Unit: "x", Decimals: 3, Goal: goal(1.2),
+				Meaning: "node-add-seconds over what the floor takes for the same, pair by pair"},
+			figure{Name: "node-add-seconds", Value: median(pairs, func(p pair) float64 { return p.Add.Kforge.Total }), Unit: "s", Decimals: 2,
+				Meaning: "`kforge node add` of a bare worker, to its exit"})
 	}
 	for _, arch := range agentArches {
 		list = append(list, figure{Name: "agent-size-" + arch, Value: float64(l.Agents[arch]) / mb, Unit: "MB", Decimals: 2, Goal: goal(8),

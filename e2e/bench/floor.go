@@ -25,10 +25,10 @@ const (
 	floorTotal    = "total"
 )
 
-// floor runs the shortest script on bare hosts.
-func floor(ctx context.Context) (timing, error) {
+// floor runs the shortest script: on bare hosts, or with --add on a further one.
+func floor(ctx context.Context, args ...string) (timing, error) {
 	var stdout, stderr strings.Builder
-	cmd := exec.CommandContext(ctx, filepath.Join("e2e", "floor", "floor.sh"))
+	cmd := exec.CommandContext(ctx, filepath.Join("e2e", "floor", "floor.sh"), args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	// It has children on the hosts, which its own trap ends.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }

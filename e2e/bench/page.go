@@ -95,6 +95,9 @@ at its own pace: a phase lasts from its first step on any host to the last.
 		b.WriteByte('\n')
 		phaseTable(b, "kforge", l.Pairs[i].Apply.Phases)
 	}
+	if l.measuredAdd() {
+		l.addPage(b)
+	}
 }
 
 func (p fleetPart) page(b *strings.Builder) {

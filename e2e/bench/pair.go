@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"kforge.dev/kforge/e2e/lab/host"
 	"kforge.dev/kforge/e2e/lab/site"
 )
 
@@ -34,7 +35,13 @@ type pair struct {
 	Floor, Apply timing
 	Memory       int64 // bytes, peak of the first apply
 	Second       second
+	Add          added
 }
+
+// added is one more worker for the cluster that kforge made, by either side.
+type added struct{ Floor, Kforge timing }
+
+func (p pair) addRatio() float64 { return p.Add.Kforge.Total / p.Add.Floor.Total }
 
 // second is what an apply took that had nothing to do. Connections and Sessions
 // are those of the host that had most.
@@ -115,6 +122,10 @@ func (b *bench) pair(ctx context.Context) error {
 		return fmt.Errorf("apply again: %w", err)
 	}
 	fmt.Fprintf(b.log, "kforge again: %.1f s\n", p.Second.Seconds)
+	if p.Add, err = b.add(ctx); err != nil {
+		return fmt.Errorf("add a worker: %w", err)
+	}
+	fmt.Fprintf(b.log, "a worker more: floor %.1f s, kforge %.1f s\n", p.Add.Floor.Total, p.Add.Kforge.Total)
 	b.pairs = append(b.pairs, p)
 	return nil
 }
@@ -143,11 +154,19 @@ func (b *bench) again(ctx context.Context) (s second, err error) {
 // reset makes all hosts bare and lets this machine finish what it was doing, so
 // that no side pays for what came before it.
 func (b *bench) reset(ctx context.Context) error {
-	if err := site.Reset(ctx, b.options()); err != nil {
+	return b.bare(ctx, b.lab.Hosts)
+}
+
+func (b *bench) bare(ctx context.Context, hosts []*host.Host) error {
+	var names []string
+	for _, h := range hosts {
+		names = append(names, h.Name)
+	}
+	if err := site.Reset(ctx, b.options(), names...); err != nil {
 		return err
 	}
 	g, gctx := errgroup.WithContext(ctx)
-	for _, h := range b.lab.Hosts {
+	for _, h := range hosts {
 		g.Go(func() error {
 			out, err := h.Exec(gctx, "systemctl", "is-system-running", "--wait")
 			if state := strings.TrimSpace(out); state != "running" {

@@ -4,6 +4,7 @@
 # that has to be measured against.
 #
 #   go run ./e2e/lab up -n 3 && e2e/floor/floor.sh [n1 n2 n3]      the first host becomes the control plane
+#   e2e/floor/floor.sh --add n1 n3                                 the bare host n3 joins the running cluster of n1
 #
 # It ends where kforge ends: all nodes Ready, flannel and CoreDNS rolled out.
 # Prints the seconds of each phase. The download is kept in $FLOOR_CACHE and not counted in the total.
@@ -14,6 +15,8 @@ state=${KFORGE_LAB_STATE:-$root/.lab}
 mirror=${KFORGE_LAB_MIRROR:-http://10.88.17.1:5080}
 kubernetes=${KUBERNETES_VERSION:-v1.37.2} containerd=2.4.2 runc=v1.5.2 cni=v1.9.1 flannel=v0.26.7
 cache=${FLOOR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kforge-floor}/$kubernetes
+add=
+if [ "${1:-}" = --add ]; then add=$3 && set -- "$2"; fi
 hosts=("$@")
 [ $# -gt 0 ] || hosts=(n1 n2 n3)
 first=${hosts[0]} others=("${hosts[@]:1}")
@@ -160,6 +163,24 @@ worker() {
 	on "$1" "cat >/etc/kubernetes/discovery.conf && kubeadm join --discovery-file /etc/kubernetes/discovery.conf \
 		--tls-bootstrap-token $(cat "$work/token") --ignore-preflight-errors=all" <"$work/discovery" >"$work/join-$1.log" 2>&1 || { cat "$work/join-$1.log"; exit 1; }
 }
+
+if [ -n "$add" ]; then
+	on "$first" 'export KUBECONFIG=/etc/kubernetes/admin.conf
+		kubectl -n kube-public get configmap cluster-info -o "jsonpath={.data.kubeconfig}"; echo; kubeadm token create --ttl 10m' >"$work/init"
+	head -n -1 "$work/init" >"$work/discovery"
+	tail -n 1 "$work/init" >"$work/token"
+	phase "$first: token"
+	worker "$add"
+	phase "$add: programs, images, join"
+	on "$first" "export KUBECONFIG=/etc/kubernetes/admin.conf
+		kubectl wait --for=create --timeout=60s node/$add && kubectl wait --for=condition=Ready --timeout=300s node/$add" >/dev/null
+	phase "wait for Ready"
+	on "$first" "kubectl --kubeconfig /etc/kubernetes/admin.conf -n kube-flannel rollout status --timeout=300s daemonset/kube-flannel-ds" >/dev/null
+	phase "wait for flannel"
+	last=$begin
+	phase "total"
+	exit
+fi
 
 pids=()
 for host in "${others[@]}"; do

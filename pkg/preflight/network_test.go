@@ -183,6 +183,11 @@ var networkCases = []struct {
 	{"a wrong reverse name", lookups("n2", facts.Lookup{Question: "10.0.0.11", Answers: []string{"n3.example.com"}}), []string{"warning dns-names n2: leads back to the name n3.example.com"}},
 	{"the API's name is unknown", all(func(in *preflight.Input) { in.Cluster.Endpoint = "api.example.com:6443" }, lookups("n2", facts.Lookup{Question: "api.example.com", Missing: true})),
 		[]string{"error dns-names n2: api.example.com does not resolve"}},
+	{"the site's load balancer answers", siteBalancer(facts.PortState{Open: true}), nil},
+	{"the site's load balancer is silent", siteBalancer(facts.PortState{Error: "no answer"}), []string{"error endpoint n2: lb.example.com:6443 is not reached: no answer"}},
+	{"the site's load balancer has nobody behind it yet", siteBalancer(facts.PortState{Error: "refused"}), []string{"warning endpoint n2: refuses connections"}},
+	{"the site's load balancer has nobody behind it", all(siteBalancer(facts.PortState{Error: "refused"}), on("n1", func(f *facts.Host) { f.Kubernetes.AdminConf = true })),
+		[]string{"error endpoint n2: lb.example.com:6443 is not reached: refused"}},
 	{"no time daemon", on("n2", func(f *facts.Host) { f.Time.Daemon, f.Time.DaemonActive = "", false }), []string{"warning time-sync n2: no time daemon"}},
 	{"not synchronised", on("n2", func(f *facts.Host) { f.Time.Synced = false }), []string{"warning time-sync n2: synchronised"}},
 	{"the inventory's time servers", func(in *preflight.Input) {
@@ -369,5 +374,12 @@ func TestJoinedHostsAreLeftAlone(t *testing.T) {
 		if f := in.Facts[h.Name]; preflight.Syncs(h, f, true) || preflight.Syncs(h, f, false) != (i == 0) {
 			t.Errorf("the disk of %s is measured: joining %v, else %v", h.Name, preflight.Syncs(h, f, true), preflight.Syncs(h, f, false))
 		}
+	}
+}
+
+func siteBalancer(s facts.PortState) func(*preflight.Input) {
+	return func(in *preflight.Input) {
+		in.Cluster.EndpointMode, in.Cluster.Endpoint = inventory.EndpointExternal, "lb.example.com:6443"
+		in.Endpoint = map[string]facts.PortState{"n2": s}
 	}
 }

@@ -46,6 +46,9 @@ type Input struct {
 	Certificates map[string][]facts.Certificate
 	// NTP is what the inventory's time servers said to each host.
 	NTP map[string][]facts.NTPAnswer
+	// Endpoint tells by host name whether the site's load balancer takes
+	// connections from it.
+	Endpoint map[string]facts.PortState
 	// HasArtifacts tells whether there are binaries and images for an
 	// architecture ("amd64"); nil means amd64 and arm64.
 	HasArtifacts func(arch string) error

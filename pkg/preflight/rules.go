@@ -48,6 +48,7 @@ var catalogue = []Rule{
 	{Name: "dns-hosts", Protects: "hosts ask the inventory's DNS servers, when they are to", host: hostDNS},
 	{Name: "dns-limits", Protects: "no server or search domain is left out silently", host: dnsLimits},
 	{Name: "dns-external", Protects: "names outside the cluster resolve", host: dnsExternal},
+	{Name: "endpoint", Protects: "the site's load balancer for the API takes connections from the host", host: endpoint},
 	{Name: "dns-wildcard", Protects: "no search domain answers for names of the cluster", host: dnsWildcard},
 	{Name: "time-sync", Protects: "the clock is kept", host: timeSync},
 	{Name: "time-servers", Protects: "the inventory's time servers can be set", host: timeServers},

@@ -25,12 +25,14 @@ type measured struct {
 	sync         map[string]*facts.SyncTimes
 	certificates map[string][]facts.Certificate
 	ntp          map[string][]facts.NTPAnswer
+	endpoint     map[string]facts.PortState
 }
 
 func newMeasured() *measured {
 	return &measured{
 		lookups: map[string][]facts.Lookup{}, sync: map[string]*facts.SyncTimes{},
 		certificates: map[string][]facts.Certificate{}, ntp: map[string][]facts.NTPAnswer{},
+		endpoint: map[string]facts.PortState{},
 	}
 }
 
@@ -46,7 +48,7 @@ func (m *measured) input(s *session) preflight.Input {
 	})
 	return preflight.Input{
 		Cluster: s.cluster, Facts: s.fleet.facts,
-		Paths: m.paths, Lookups: m.lookups, Sync: m.sync, Certificates: m.certificates, NTP: m.ntp,
+		Paths: m.paths, Lookups: m.lookups, Sync: m.sync, Certificates: m.certificates, NTP: m.ntp, Endpoint: m.endpoint,
 	}
 }
 
@@ -77,6 +79,7 @@ func (s *session) measureHost(ctx context.Context, m *measured, n *network, h in
 	if !joining || !joined(f) {
 		wg.Go(func() { s.lookup(ctx, m, h.Name, f, n.contacted(preflight.Neighbours(s.cluster, h.Name)), joining) })
 		wg.Go(func() { s.timeServers(ctx, m, h, joining) })
+		wg.Go(func() { s.siteEndpoint(ctx, m, h.Name, joining) })
 	}
 	if preflight.Syncs(h, f, joining) {
 		wg.Go(func() { s.fsync(ctx, m, h.Name, joining) })
@@ -165,6 +168,22 @@ func (s *session) timeServers(ctx context.Context, m *measured, h inventory.Reso
 		defer m.mu.Unlock()
 		m.ntp[h.Name] = out.NTP
 	}
+}
+
+// siteEndpoint has the host dial the site's load balancer, and say nothing to it.
+func (s *session) siteEndpoint(ctx context.Context, m *measured, name string, short bool) {
+	host, port, ok := preflight.SiteEndpoint(s.cluster)
+	if !ok {
+		return
+	}
+	d := wire.Dial{Nonce: newNonce(), Seconds: patience(short), Targets: []wire.Target{{Address: host, Ports: []wire.TargetPort{{Port: port, Held: true}}}}}
+	out := s.ask(ctx, name, "the API's endpoint", wire.Probe{Dial: &d})
+	if out == nil || len(out.Paths) == 0 || len(out.Paths[0].Ports) == 0 {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.endpoint[name] = out.Paths[0].Ports[0]
 }
 
 func (s *session) fsync(ctx context.Context, m *measured, name string, short bool) {

@@ -99,11 +99,11 @@ func rename(g group, dir string) error {
 // goMod is the text of the generated go.mod: the required modules, and the staging modules' replacements where there are any.
 func goMod(ctx context.Context, g group) (string, error) {
 	var b strings.Builder
+	name := "kforge.dev/lab/build/" + g.Name
 	if g.Source != "" {
-		fmt.Fprintf(&b, "module %s\n\ngo 1.26.0\n", g.Programs[0].Package)
-		return b.String(), nil
+		name = g.Programs[0].Package
 	}
-	fmt.Fprintf(&b, "module kforge.dev/lab/build/%s\n\ngo 1.26.0\n\nrequire (\n", g.Name)
+	fmt.Fprintf(&b, "module %s\n\ngo 1.26.0\n\nrequire (\n", name)
 	for _, m := range g.Modules {
 		fmt.Fprintf(&b, "\t%s\n", strings.Replace(m, "@", " ", 1))
 	}

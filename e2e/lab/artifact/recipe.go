@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-//go:embed programs/pause/main.go programs/probe/main.go
+//go:embed programs/pause/main.go programs/probe/main.go programs/coredns/main.go.txt
 var programs embed.FS
 
 // program is one executable of a group: the package that holds its main function and the name it gets.
@@ -27,7 +27,7 @@ type group struct {
 	Cgo      bool   `json:",omitempty"` // built with cgo and linked statically
 	Tags     string `json:",omitempty"`
 	LDFlags  string `json:",omitempty"` // beside -s -w
-	Source   string `json:",omitempty"` // the main.go of a program of our own, instead of Modules
+	Source   string `json:",omitempty"` // the main.go of a program of our own, of Modules where it has any
 	// Copies are files of the first module that become part of the artifact, by their path in the module.
 	Copies []string `json:",omitempty"`
 }
@@ -70,8 +70,9 @@ func groups(v Versions) []group {
 		{
 			Name: "coredns", Version: v.CoreDNS,
 			Modules:  []string{"github.com/coredns/coredns@" + v.CoreDNS},
-			Programs: []program{{"github.com/coredns/coredns", "coredns"}},
+			Programs: []program{{"kforge.dev/lab/coredns", "coredns"}},
 			LDFlags:  "-X github.com/coredns/coredns/coremain.GitCommit=" + buildCommit[:7],
+			Source:   source("coredns/main.go.txt"), // no Go file here: its imports are no modules of ours
 		},
 		{
 			Name: "flannel", Version: v.Flannel,
@@ -139,9 +140,13 @@ func cniPrograms(names ...string) []program {
 
 // own is a program of the lab itself, whose source is embedded in this one.
 func own(name string) group {
-	source, err := programs.ReadFile("programs/" + name + "/main.go")
+	return group{Name: name, Version: "v1", Programs: []program{{"kforge.dev/lab/" + name, name}}, Source: source(name + "/main.go")}
+}
+
+func source(file string) string {
+	text, err := programs.ReadFile("programs/" + file)
 	if err != nil {
-		panic("embedded program " + name + " is missing: " + err.Error()) // impossible: go:embed names it
+		panic("embedded program " + file + " is missing: " + err.Error()) // impossible: go:embed names it
 	}
-	return group{Name: name, Version: "v1", Programs: []program{{"kforge.dev/lab/" + name, name}}, Source: string(source)}
+	return string(text)
 }

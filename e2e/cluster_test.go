@@ -100,6 +100,8 @@ func TestCluster(t *testing.T) {
 		}
 	})
 
+	step(t, "an admin gets a context, straight and through a tunnel", func(t *testing.T) { k.contexts(ctx, t) })
+
 	step(t, "what drifted is put right, and only that", func(t *testing.T) {
 		if _, err := lab.Hosts[1].Exec(ctx, "sh", "-c", "rm /etc/crictl.yaml && systemctl stop kubelet"); err != nil {
 			t.Fatal(err)

@@ -83,6 +83,9 @@ func (l *planesLab) healthy(ctx context.Context, t *testing.T, hosts int) {
 	if err := prove.Traffic(ctx, l.Hosts[:hosts], l.Registry, testLog{t}); err != nil {
 		t.Error(err)
 	}
+	if r := l.run(ctx, t, "status", l.inventory); r.code != 0 {
+		t.Errorf("status ended with %d:\n%s%s", r.code, r.stdout, r.stderr)
+	}
 }
 
 // unchanged wants an apply that finds nothing to do.

@@ -73,6 +73,11 @@ func askHAProxy(ctx context.Context, socket, command string) (string, error) {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	if _, err = io.WriteString(conn, command+"\n"); err == nil {
+		// A worker's answer has no end of its own: the master waits for more
+		// commands until it sees that none will come.
+		err = conn.(*net.UnixConn).CloseWrite()
+	}
+	if err == nil {
 		var out []byte
 		if out, err = io.ReadAll(io.LimitReader(conn, 1<<20)); err == nil {
 			return string(out), nil

@@ -3,6 +3,7 @@ package resource_test
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -35,7 +36,8 @@ func master(t *testing.T, socket string, has *string, reload func() string) {
 			if err != nil {
 				return
 			}
-			line, _ := bufio.NewReader(conn).ReadString('\n')
+			in := bufio.NewReader(conn)
+			line, _ := in.ReadString('\n')
 			switch strings.TrimSpace(line) {
 			case "@1 show info":
 				fmt.Fprintf(conn, "Name: HAProxy\nPid: 8\nnode: n1\ndescription: %s\n\n", *has)
@@ -44,6 +46,7 @@ func master(t *testing.T, socket string, has *string, reload func() string) {
 			default:
 				fmt.Fprintf(conn, "Unknown command: %s", line)
 			}
+			_, _ = io.Copy(io.Discard, in) // it closes when the other side has
 			conn.Close()
 		}
 	}()

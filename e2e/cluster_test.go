@@ -298,9 +298,13 @@ func nodesReady(ctx context.Context, t *testing.T, cp *host.Host, want int) {
 	}
 }
 
+// adminKubectl leaves nothing on a host's disk: resets are held against what was
+// there before.
+var adminKubectl = []string{"kubectl", "--cache-dir", "/run/kubectl-cache", "--kubeconfig", "/etc/kubernetes/admin.conf"}
+
 func kubectl(ctx context.Context, t *testing.T, cp *host.Host, args ...string) string {
 	t.Helper()
-	out, err := cp.Exec(ctx, append([]string{"kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf"}, args...)...)
+	out, err := cp.Exec(ctx, append(slices.Clone(adminKubectl), args...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

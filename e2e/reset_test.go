@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,14 +29,17 @@ var aspects = map[string]string{
 		-o -path ./var/lib/systemd -o -path ./var/lib/chrony -o -path ./var/lib/private -o -path ./var/lib/apt -o -path ./var/log/journal -o -path ./home/kforge/.cache'
 		find . \( $prune \) -prune -o ! -path './var/log/*log*' ! -path './var/log/[bw]tmp*' -printf '%y %m %U %G %p %l\n' | sort
 		find . \( $prune \) -prune -o ! -path './var/log/*' -type f -print0 | sort -z | xargs -0 sha256sum`,
-	"iptables": `iptables-save | sed '/^#/d; s/ \[[0-9]*:[0-9]*\]//'; ip6tables-save | sed '/^#/d; s/ \[[0-9]*:[0-9]*\]//'`,
-	"nft":      `nft --stateless list ruleset`,
+	"iptables": `{ iptables-save; ip6tables-save; } | sed '/^#/d; s/ \[[0-9]*:[0-9]*\]//' | ` + dockersPorts,
+	"nft":      `nft --stateless list ruleset | ` + dockersPorts,
 	"mounts":   `findmnt -rno TARGET,FSTYPE | grep -v '^/run/user' | sort`,
 	"links":    `ls /sys/class/net; ip -o route; ip -o -6 route | grep -v fe80; ls /run/netns 2>/dev/null || true`,
 	"units": `systemctl list-unit-files --no-legend --plain --no-pager
 		systemctl list-units --all --no-legend --plain --no-pager --type=service,slice,mount,scope,swap,socket,target |
 		awk '{print $1, $2, $3}' | grep -Ev '^(session-|user-|user@|user-runtime|run-|init.scope|apt-|systemd-|ssh@|sshd@|dbus|logrotate|e2scrub|fstrim|dpkg|network-online.target)' | sort`,
 }
+
+// dockersPorts of the resolver of a container are others after each start.
+const dockersPorts = `sed -E 's/127\.0\.0\.11:[0-9]+/127.0.0.11:N/; s/(sport) [0-9]+/\1 N/'`
 
 // stateOf tells all aspects of each host.
 func stateOf(ctx context.Context, t *testing.T, hosts []*host.Host) map[string]map[string]string {
@@ -240,7 +244,7 @@ kind: PodDisruptionBudget
 metadata: {name: web}
 spec: {minAvailable: 1, selector: {matchLabels: {app: web}}}
 `, strings.TrimSpace(image))
-	if err := lab.Hosts[0].Stream(ctx, strings.NewReader(manifest), nil, nil, "kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "apply", "-f", "-"); err != nil {
+	if err := lab.Hosts[0].Stream(ctx, strings.NewReader(manifest), nil, nil, append(slices.Clone(adminKubectl), "apply", "-f", "-")...); err != nil {
 		t.Fatal(err)
 	}
 	rolledOut(ctx, t, lab.Hosts[0])

@@ -100,7 +100,7 @@ func TestEveryFaultIsNamed(t *testing.T) {
 	t.Parallel()
 	want := []string{
 		"clock-ahead", "clock-daemon", "containerd", "disk", "disk-ext4", "disk-lvm", "dns", "dns-loop", "hostkey", "kill", "link-mtu",
-		"machine-id", "mtu", "net", "port", "sshd", "sudo", "swap-file", "swap-partition", "swap-unit", "swap-zram", "var",
+		"machine-id", "mtu", "net", "port", "split", "sshd", "sudo", "swap-file", "swap-partition", "swap-unit", "swap-zram", "var",
 	}
 	if diff := cmp.Diff(want, Faults()); diff != "" {
 		t.Errorf("Faults() (-want +got):\n%s", diff)

@@ -8,14 +8,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"kforge.dev/kforge/pkg/resource"
 	"kforge.dev/kforge/pkg/spec"
 )
 
-// master answers as HAProxy's does. The real one is in the lab's tests.
-func master(t *testing.T, socket string, has *string, reload func() string) {
+// master answers as HAProxy's does, and has "new" after a reload that succeeds. The real one is in the lab's tests.
+func master(t *testing.T, socket string, has, says *atomic.Value) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(socket), 0o700); err != nil {
 		t.Fatal(err)
@@ -40,9 +41,13 @@ func master(t *testing.T, socket string, has *string, reload func() string) {
 			line, _ := in.ReadString('\n')
 			switch strings.TrimSpace(line) {
 			case "@1 show info":
-				fmt.Fprintf(conn, "Name: HAProxy\nPid: 8\nnode: n1\ndescription: %s\n\n", *has)
+				fmt.Fprintf(conn, "Name: HAProxy\nPid: 8\nnode: n1\ndescription: %s\n\n", has.Load())
 			case "reload":
-				fmt.Fprint(conn, reload())
+				said := says.Load().(string)
+				if strings.HasPrefix(said, "Success=1") {
+					has.Store("new")
+				}
+				fmt.Fprint(conn, said)
 			default:
 				fmt.Fprintf(conn, "Unknown command: %s", line)
 			}
@@ -58,20 +63,17 @@ func TestHAProxy(t *testing.T) {
 	r := spec.Resource{ID: "load balancer", HAProxy: &spec.HAProxy{Socket: "/run/lb/master.sock", Digest: "new"}}
 	f.settled(t, r) // none runs
 	socket := filepath.Join(f.Root, r.HAProxy.Socket)
-	has, says := "old", "Success=0\n--\n[ALERT] unknown keyword 'sever'\n"
-	master(t, socket, &has, func() string {
-		if strings.HasPrefix(says, "Success=1") {
-			has = "new"
-		}
-		return says
-	})
-	if changes, err := resource.Plan(t.Context(), f.env, []spec.Resource{r}); err != nil || details(changes) != "update reload" || has != "old" {
+	var has, says atomic.Value
+	has.Store("old")
+	says.Store("Success=0\n--\n[ALERT] unknown keyword 'sever'\n")
+	master(t, socket, &has, &says)
+	if changes, err := resource.Plan(t.Context(), f.env, []spec.Resource{r}); err != nil || details(changes) != "update reload" || has.Load() != "old" {
 		t.Errorf("planned %s, %v", details(changes), err)
 	}
 	if _, err := f.apply(t, r); err == nil || !strings.Contains(err.Error(), "unknown keyword 'sever'") {
 		t.Errorf("a reload that failed: %v", err)
 	}
-	says = "Success=1\n--\n[NOTICE] New worker (9) forked\n"
+	says.Store("Success=1\n--\n[NOTICE] New worker (9) forked\n")
 	if got := details(f.converge(t, r)); got != "update reload" {
 		t.Errorf("got %q", got)
 	}

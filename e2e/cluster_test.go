@@ -5,8 +5,6 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"errors"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -142,24 +140,11 @@ func TestBundle(t *testing.T) {
 		t.Fatalf("bundle verify ended with %d:\n%s", r.code, r.stderr)
 	}
 	// An inventory whose mirror does not exist: everything must come from the file.
-	text, err := os.ReadFile(k.inventory)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k.inventory = filepath.Join(filepath.Dir(k.inventory), "offline-test.yaml")
-	t.Cleanup(func() {
-		for _, f := range []string{k.inventory, strings.TrimSuffix(k.inventory, ".yaml") + ".kubeconfig"} {
-			if err := os.Remove(f); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				t.Error(err)
-			}
-		}
-	})
 	endpoint := siteBalancer(ctx, t, net.JoinHostPort(lab.Hosts[0].Address, "6443"))
-	text = bytes.ReplaceAll(text, []byte(lab.Mirror), []byte("http://192.0.2.1:9"))
-	text = append(text, "\n  kubernetes: {endpoint: '"+endpoint+"'}\n"...)
-	if err := os.WriteFile(k.inventory, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	k.inventory = copyInventory(t, k.inventory, func(text []byte) []byte {
+		text = bytes.ReplaceAll(text, []byte(lab.Mirror), []byte("http://192.0.2.1:9"))
+		return append(text, "\n  kubernetes: {endpoint: '"+endpoint+"'}\n"...)
+	})
 	r := k.run(ctx, t, "apply", k.inventory, "--yes", "-o", "json", "--bundle", file)
 	if r.code != 0 {
 		t.Fatalf("apply --bundle ended with %d:\n%s\n%s", r.code, r.stderr, lastEvents(r.events, 15))

@@ -85,7 +85,7 @@ func sameState(t *testing.T, before, after map[string]map[string]string) {
 func TestReset(t *testing.T) {
 	ctx := t.Context()
 	lab, k := up(ctx, t), newKforge(t)
-	k.inventory = copyInventory(t, k.inventory)
+	k.inventory = copyInventory(t, k.inventory, nil)
 	before := stateOf(ctx, t, lab.Hosts)
 	n1, n3 := lab.Hosts[0], lab.Hosts[2]
 	k.apply(ctx, t)
@@ -201,12 +201,17 @@ func (k *kforge) cutPower(ctx context.Context, t *testing.T, h *host.Host, step 
 	}
 }
 
-// copyInventory gives the lab's inventory in a place where it may be changed.
-func copyInventory(t *testing.T, path string) string {
+// copyInventory gives the lab's inventory in a place where it may be changed,
+// edited where edit is not nil. It goes after the test, with what kforge writes
+// beside it.
+func copyInventory(t *testing.T, path string, edit func([]byte) []byte) string {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if edit != nil {
+		text = edit(text)
 	}
 	out := filepath.Join(filepath.Dir(path), fmt.Sprintf("test-%d.yaml", os.Getpid())) // paths in it are relative
 	if err := os.WriteFile(out, text, 0o600); err != nil {

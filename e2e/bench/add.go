@@ -10,42 +10,58 @@ import (
 	"kforge.dev/kforge/e2e/lab/host"
 )
 
-// add takes the last worker out of kforge's cluster and measures how long it
-// takes to have a bare one in its place: by the floor, then by kforge.
-func (b *bench) add(ctx context.Context) (a added, err error) {
+// addByFloor takes the last worker out of the floor's cluster and measures how
+// long the floor takes to have a bare one in its place.
+func (b *bench) addByFloor(ctx context.Context) (timing, error) {
+	first, last := b.lab.Hosts[0], b.lab.Hosts[hostCount-1]
+	if _, err := first.Exec(ctx, "kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "delete", "node", last.Name); err != nil {
+		return timing{}, err
+	}
+	if err := b.bare(ctx, []*host.Host{last}); err != nil {
+		return timing{}, err
+	}
+	t, err := floor(ctx, "--add", first.Name, last.Name)
+	if err != nil {
+		return timing{}, err
+	}
+	return t, b.ready(ctx)
+}
+
+// addByKforge does the same with kforge's cluster and kforge.
+func (b *bench) addByKforge(ctx context.Context) (timing, error) {
 	last := b.lab.Hosts[hostCount-1]
 	inventory, err := b.inventoryCopy()
 	if err != nil {
-		return a, err
+		return timing{}, err
 	}
 	defer os.Remove(inventory)
 	if _, err := b.kforge.run(ctx, "node", "remove", last.Name, "-i", inventory, "--yes", "-o", "json"); err != nil {
-		return a, err
+		return timing{}, err
 	}
 	if err := b.bare(ctx, []*host.Host{last}); err != nil {
-		return a, err
-	}
-	if a.Floor, err = floor(ctx, "--add", b.lab.Hosts[0].Name, last.Name); err != nil {
-		return a, err
-	}
-	if err := b.done(ctx); err != nil {
-		return a, fmt.Errorf("look at what the floor added: %w", err)
-	}
-	if _, err := b.lab.Hosts[0].Exec(ctx, "kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "delete", "node", last.Name); err != nil {
-		return a, err
-	}
-	if err := b.bare(ctx, []*host.Host{last}); err != nil {
-		return a, err
+		return timing{}, err
 	}
 	r, err := b.kforge.run(ctx, "node", "add", last.Name, "--address", last.Address, "--user", "root", "--role", "worker", "-i", inventory, "--yes", "-o", "json")
 	if err != nil {
-		return a, err
+		return timing{}, err
 	}
-	if err := b.done(ctx); err != nil {
-		return a, fmt.Errorf("look at what kforge added: %w", err)
+	if err := b.ready(ctx); err != nil {
+		return timing{}, err
 	}
-	a.Kforge, err = r.timing()
-	return a, err
+	return r.timing()
+}
+
+// ready wants all nodes Ready, which is where an addition ends.
+func (b *bench) ready(ctx context.Context) error {
+	out, err := b.lab.Hosts[0].Exec(ctx, "kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "get", "nodes",
+		"-o", `jsonpath={range .items[*]}{.status.conditions[?(@.type=="Ready")].status}{" "}{end}`)
+	if err != nil {
+		return err
+	}
+	if want := strings.Repeat("True ", hostCount); out != want {
+		return fmt.Errorf("nodes Ready: %q, want %q", out, want)
+	}
+	return nil
 }
 
 // inventoryCopy is one that may be changed, beside the lab's: paths in it are
@@ -75,9 +91,9 @@ func (l labPart) addPage(b *strings.Builder) {
 	fmt.Fprintf(b, `
 ### One more worker
 
-The last worker is removed, its host made bare, and joined again to the cluster
-that kforge made, by the floor and by `+"`kforge node add`"+`: from the bare host to a Ready
-node with flannel's pod on it. kforge also writes the inventory, checks the host and
+The last worker is removed, its host made bare and joined again: by the floor to the
+floor's cluster, by `+"`kforge node add`"+` to kforge's, from the bare host to a Ready
+node. kforge also writes the inventory, checks the host and
 measures the ways between it and the others.
 
 | pair | floor s | kforge s | ratio |

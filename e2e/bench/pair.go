@@ -38,7 +38,7 @@ type pair struct {
 	Add          added
 }
 
-// added is one more worker for the cluster that kforge made, by either side.
+// added is one more worker for the cluster of either side.
 type added struct{ Floor, Kforge timing }
 
 func (p pair) addRatio() float64 { return p.Add.Kforge.Total / p.Add.Floor.Total }
@@ -94,6 +94,9 @@ func (b *bench) pair(ctx context.Context) error {
 		return fmt.Errorf("look at the floor's cluster: %w", err)
 	}
 	fmt.Fprintf(b.log, "floor: %.1f s, nodes Ready after %.1f s\n", p.Floor.Total, p.Floor.Ready)
+	if p.Add.Floor, err = b.addByFloor(ctx); err != nil {
+		return fmt.Errorf("add a worker to the floor's cluster: %w", err)
+	}
 
 	if err := b.reset(ctx); err != nil {
 		return err
@@ -122,8 +125,8 @@ func (b *bench) pair(ctx context.Context) error {
 		return fmt.Errorf("apply again: %w", err)
 	}
 	fmt.Fprintf(b.log, "kforge again: %.1f s\n", p.Second.Seconds)
-	if p.Add, err = b.add(ctx); err != nil {
-		return fmt.Errorf("add a worker: %w", err)
+	if p.Add.Kforge, err = b.addByKforge(ctx); err != nil {
+		return fmt.Errorf("add a worker to kforge's cluster: %w", err)
 	}
 	fmt.Fprintf(b.log, "a worker more: floor %.1f s, kforge %.1f s\n", p.Add.Floor.Total, p.Add.Kforge.Total)
 	b.pairs = append(b.pairs, p)

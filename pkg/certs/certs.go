@@ -22,14 +22,14 @@ type File struct {
 
 const pki = "/etc/kubernetes/pki/"
 
-// kubelet is every node's own, which the kubelet renews by itself. The kubelet
+// Kubelet is every node's own, which the kubelet renews by itself. The kubelet
 // writes certificate and key into the one file.
-var kubelet = File{Name: "kubelet", Path: "/var/lib/kubelet/pki/kubelet-client-current.pem"}
+var Kubelet = File{Name: "kubelet", Path: "/var/lib/kubelet/pki/kubelet-client-current.pem"}
 
 // Of gives the files of a node.
 func Of(controlPlane bool) []File {
 	if !controlPlane {
-		return []File{kubelet}
+		return []File{Kubelet}
 	}
 	return []File{
 		{Name: "ca", Path: pki + "ca.crt", CA: true},
@@ -45,7 +45,7 @@ func Of(controlPlane bool) []File {
 		{Name: "admin.conf", Path: "/etc/kubernetes/admin.conf"},
 		{Name: "controller-manager.conf", Path: "/etc/kubernetes/controller-manager.conf"},
 		{Name: "scheduler.conf", Path: "/etc/kubernetes/scheduler.conf"},
-		kubelet,
+		Kubelet,
 	}
 }
 

@@ -308,6 +308,13 @@ func TestRealEtcd(t *testing.T) {
 	if _, err := c.Remove(ctx, "m3"); diag.KindOf(err) != diag.Cluster || !strings.Contains(err.Error(), "quorum would be lost") {
 		t.Errorf("Remove(m3): %v", err)
 	}
+	// Several that leave one after the other are planned each from when the ones before have left.
+	if plan, err := c.Plan(ctx, spec.EtcdWork{Remove: []string{"m3"}, After: []string{"m2"}}); err != nil || len(plan) != 1 {
+		t.Errorf("Plan(m3 after m2) = %+v, %v", plan, err)
+	}
+	if plan, err := c.Plan(ctx, spec.EtcdWork{Remove: []string{"m1"}, After: []string{"m3"}}); diag.KindOf(err) != diag.Cluster {
+		t.Errorf("Plan(m1 after m3) = %+v, %v", plan, err)
+	}
 	work := spec.EtcdWork{Remove: []string{"m2", "m9"}, Healthy: &spec.EtcdHealthy{Voters: 2, TimeoutSeconds: 20}}
 	plan, err := c.Plan(ctx, work)
 	if err != nil || len(plan) != 1 || plan[0].Resource != "etcd member m2" || !strings.Contains(plan[0].Detail, "2 of 2 voting members are healthy") {

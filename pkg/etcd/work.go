@@ -18,6 +18,11 @@ func (c *Cluster) Plan(ctx context.Context, w spec.EtcdWork) ([]spec.Change, err
 	if err != nil {
 		return nil, err
 	}
+	for _, name := range w.After {
+		if m, err := Find(members, name); err == nil {
+			members = without(members, m.ID)
+		}
+	}
 	var out []spec.Change
 	for _, name := range w.Remove {
 		m, err := Find(members, name)

@@ -114,13 +114,7 @@ func elsewhere(users, all []corev1.Pod, name string) bool {
 		owner := metav1.GetControllerOf(&u)
 		return owner != nil && slices.ContainsFunc(all, func(p corev1.Pod) bool {
 			other := metav1.GetControllerOf(&p)
-			return other != nil && other.UID == owner.UID && p.Spec.NodeName != name && p.Spec.NodeName != "" && podReady(&p)
+			return other != nil && other.UID == owner.UID && p.Spec.NodeName != name && p.Spec.NodeName != "" && p.DeletionTimestamp == nil && judgePod(&p).ready
 		})
-	})
-}
-
-func podReady(p *corev1.Pod) bool {
-	return p.DeletionTimestamp == nil && slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 	})
 }

@@ -1,12 +1,14 @@
 package node
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"net"
 	"path/filepath"
 
+	"kforge.dev/kforge/pkg/facts"
 	"kforge.dev/kforge/pkg/inventory"
 	"kforge.dev/kforge/pkg/spec"
 )
@@ -31,6 +33,16 @@ const (
 type Balanced struct {
 	Name    string
 	Address string // host:port of its API server
+}
+
+// Behind is a control plane behind the load balancers, by its facts or, where it
+// cannot be reached, by the inventory.
+func Behind(h inventory.ResolvedHost, f *facts.Host, port string) Balanced {
+	ip := cmp.Or(h.NodeIP, h.Address)
+	if f != nil {
+		ip = cmp.Or(FindAddress(h, f).IP, ip)
+	}
+	return Balanced{Name: h.Name, Address: net.JoinHostPort(ip, port)}
 }
 
 // LoadBalancer gives the node's own load balancer: a static pod, so that it

@@ -1,9 +1,7 @@
 package plan
 
 import (
-	"cmp"
 	"fmt"
-	"net"
 	"slices"
 
 	"kforge.dev/kforge/pkg/diag"
@@ -180,11 +178,7 @@ func (b *builder) balanced() {
 		return
 	}
 	for _, h := range b.in.Cluster.ControlPlanes() {
-		ip := cmp.Or(h.NodeIP, h.Address)
-		if i := slices.IndexFunc(b.planes, func(p *host) bool { return p.Name == h.Name }); i >= 0 {
-			ip = b.planes[i].ip
-		}
-		b.balance = append(b.balance, node.Balanced{Name: h.Name, Address: net.JoinHostPort(ip, kubeadm.APIPort)})
+		b.balance = append(b.balance, node.Behind(h, b.in.Facts[h.Name], kubeadm.APIPort))
 	}
 }
 

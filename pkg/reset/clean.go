@@ -78,7 +78,8 @@ func Judge(f *facts.Host) Ours {
 // Clean gives the resources that take everything of ours off a host, in their
 // order: what runs, what it mounted and routed, what it stored, what kforge put
 // there; the proof of what is ours goes last, so that a reset that was cut off
-// goes on. Cut off among the very last files it may leave empty directories. Kernel settings and modules stay as they are until the next boot.
+// goes on. Cut off among the very last files it may leave empty directories.
+// Kernel settings and modules stay as they are until the next boot.
 func Clean(h Host, c *inventory.Cluster) []spec.Resource {
 	ours := Judge(h.Facts)
 	var out []spec.Resource

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/facts"
 	"kforge.dev/kforge/pkg/inventory"
@@ -190,6 +193,25 @@ func TestSteps(t *testing.T) {
 	_, err := reset.Steps(out(fleet(), "n1", "n2", "n3"))
 	if diag.KindOf(err) != diag.Preflight || !strings.Contains(diag.Hint(err), "kforge reset") {
 		t.Errorf("all control planes: %v, hint %q", err, diag.Hint(err))
+	}
+}
+
+// What a control plane may do to etcd is judged from when those before it have left.
+func TestControlPlanesLeaveInTurn(t *testing.T) {
+	t.Parallel()
+	all, err := reset.Steps(out(fleet(), "n1", "n2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []spec.EtcdWork
+	for _, s := range all {
+		if w, ok := s.Work.(*spec.EtcdWork); ok {
+			got = append(got, *w)
+		}
+	}
+	want := []spec.EtcdWork{{Remove: []string{"n1"}}, {Remove: []string{"n2"}, After: []string{"n1"}}}
+	if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
 	}
 }
 

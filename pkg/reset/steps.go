@@ -1,8 +1,6 @@
 package reset
 
 import (
-	"cmp"
-	"net"
 	"slices"
 
 	"kforge.dev/kforge/pkg/diag"
@@ -65,7 +63,8 @@ func Steps(in Input) ([]graph.Step, error) {
 type builder struct {
 	in    Input
 	steps []graph.Step
-	plane string // last step of the last control plane
+	plane string   // last step of the last control plane
+	left  []string // control planes that leave before
 }
 
 // allowed refuses what would leave a cluster without a control plane.
@@ -112,7 +111,8 @@ func (b *builder) leave(h Host) {
 		if b.plane != "" {
 			needs = []string{b.plane}
 		}
-		add("etcd", PhaseLeave, plan.ClassKube, "etcd member out", &spec.EtcdWork{Remove: []string{h.Name}}, needs...)
+		add("etcd", PhaseLeave, plan.ClassKube, "etcd member out", &spec.EtcdWork{Remove: []string{h.Name}, After: slices.Clone(b.left)}, needs...)
+		b.left = append(b.left, h.Name)
 	}
 	if h.Facts != nil {
 		add("clean", PhaseClean, plan.ClassHost, "clean host", &spec.HostWork{Resources: Clean(h, b.in.Cluster)})
@@ -144,11 +144,7 @@ func (b *builder) balancers() error {
 		if leaves(h.Name) {
 			continue
 		}
-		ip := cmp.Or(h.NodeIP, h.Address)
-		if f := b.in.Staying[h.Name]; f != nil {
-			ip = cmp.Or(node.FindAddress(h, f).IP, ip)
-		}
-		servers = append(servers, node.Balanced{Name: h.Name, Address: net.JoinHostPort(ip, kubeadm.APIPort)})
+		servers = append(servers, node.Behind(h, b.in.Staying[h.Name], kubeadm.APIPort))
 	}
 	for _, h := range b.in.Cluster.Hosts {
 		f := b.in.Staying[h.Name]

@@ -79,3 +79,40 @@ func TestHAProxy(t *testing.T) {
 	}
 	f.settled(t, r)
 }
+
+// One whose pod is being replaced ends in the middle of a question: the next one
+// reads the configuration by itself.
+func TestHAProxyEnds(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	r := spec.Resource{ID: "load balancer", HAProxy: &spec.HAProxy{Socket: "/run/lb.sock", Digest: "new"}}
+	socket := filepath.Join(f.Root, r.HAProxy.Socket)
+	if err := os.MkdirAll(filepath.Dir(socket), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan bool, 100)
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				close(asked)
+				return
+			}
+			asked <- true
+			conn.Close()
+		}
+	}()
+	f.settled(t, r)
+	l.Close()
+	n := 0
+	for range asked {
+		n++
+	}
+	if n == 0 {
+		t.Error("nobody was asked")
+	}
+}

@@ -18,7 +18,6 @@ import (
 	"kforge.dev/kforge/pkg/inventory"
 	"kforge.dev/kforge/pkg/plan"
 	"kforge.dev/kforge/pkg/reset"
-	"kforge.dev/kforge/pkg/spec"
 	"kforge.dev/kforge/pkg/ui"
 	"kforge.dev/kforge/pkg/wire"
 )
@@ -233,9 +232,6 @@ func (l *leaving) plan(ctx context.Context) error {
 		return err
 	}
 	l.steps = steps
-	if err := l.quorum(ctx, in); err != nil {
-		return err
-	}
 	var failed map[string]error
 	l.view, l.executor.settled, failed, err = preview(ctx, l.executor, l.steps, in.Live != nil, nil)
 	if err != nil {
@@ -249,26 +245,6 @@ func (l *leaving) plan(ctx context.Context) error {
 		}
 	}
 	return errors.Join(slices.Collect(maps.Values(failed))...)
-}
-
-// quorum refuses control planes that may leave one by one and not all together.
-// The steps are previewed each by itself, against the members of today.
-func (l *leaving) quorum(ctx context.Context, in reset.Input) error {
-	var names []string
-	for _, h := range in.Leaving {
-		if h.ControlPlane() {
-			names = append(names, h.Name)
-		}
-	}
-	if in.Live == nil || in.Whole || len(names) < 2 {
-		return nil
-	}
-	members, err := l.executor.members(ctx)
-	if err != nil {
-		return err
-	}
-	_, err = members.Plan(ctx, spec.EtcdWork{Remove: names})
-	return err
 }
 
 // ask looks at the cluster that the hosts leave, and holds its lock. The hosts of

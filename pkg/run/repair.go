@@ -2,11 +2,10 @@ package run
 
 import (
 	"context"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"time"
 
+	"kforge.dev/kforge/pkg/certs"
 	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/event"
 	"kforge.dev/kforge/pkg/reset"
@@ -14,11 +13,8 @@ import (
 	"kforge.dev/kforge/pkg/wire"
 )
 
-// What a kubelet that has joined lives by.
-const (
-	kubeletConfig = "/var/lib/kubelet/config.yaml"
-	kubeletClient = "/var/lib/kubelet/pki/kubelet-client-current.pem"
-)
+// kubeletConfig is what a kubelet that has joined lives by, beside its certificate.
+const kubeletConfig = "/var/lib/kubelet/config.yaml"
 
 // verdict on a broken node.
 type verdict int
@@ -144,7 +140,7 @@ func (l *leaving) damage(ctx context.Context, name string) (string, error) {
 	} else if err != nil {
 		return "", err
 	}
-	raw, err := h.Read(ctx, kubeletClient, 1<<20)
+	raw, err := h.Read(ctx, certs.Kubelet.Path, 1<<20)
 	if diag.KindOf(err) == diag.NotFound {
 		return "the kubelet's certificate is gone", nil
 	}
@@ -156,16 +152,12 @@ func (l *leaving) damage(ctx context.Context, name string) (string, error) {
 
 // spoiled says what is wrong with a kubelet's certificate.
 func spoiled(raw []byte, now time.Time) string {
-	block, _ := pem.Decode(raw)
-	if block == nil {
+	end, err := certs.End(raw)
+	switch {
+	case err != nil:
 		return "the kubelet's certificate cannot be read"
-	}
-	cert, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return "the kubelet's certificate cannot be read"
-	}
-	if now.After(cert.NotAfter) {
-		return fmt.Sprintf("the kubelet's certificate expired on %s", cert.NotAfter.UTC().Format(time.DateOnly))
+	case now.After(end):
+		return fmt.Sprintf("the kubelet's certificate expired on %s", end.Format(time.DateOnly))
 	}
 	return ""
 }

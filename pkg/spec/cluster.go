@@ -61,6 +61,9 @@ type EtcdWork struct {
 	// Remove are members to take out, by name or id; one that would take the
 	// quorum with it is an error, one that is not there is none.
 	Remove []string `json:"remove,omitempty"`
+	// After are members that are removed by other work before this one: what is
+	// planned and may be done is seen from then.
+	After []string `json:"after,omitempty"`
 	// Defragment has members that hold much unused space write their data anew,
 	// one at a time.
 	Defragment bool `json:"defragment,omitempty"`

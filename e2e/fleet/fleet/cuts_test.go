@@ -19,7 +19,7 @@ import (
 var (
 	seed  = flag.Uint64("seed", 0, "of random cuts and kills; 0 takes a new one")
 	cuts  = flag.Int("cuts", 20, "random cuts, two at a time")
-	kills = flag.Int("kills", 50, "random points at which kforge or an agent is killed, or the network cut")
+	kills = flag.Int("kills", 32, "random points at which kforge or an agent is killed, or the network cut")
 )
 
 // newSeed gives the seed of a test and says how to have the same again.

@@ -61,14 +61,15 @@ func goArgs(g group, dir string) []string {
 }
 
 // goFlags are those of the Makefile, so that both compile into the same entries of the build cache.
-const goFlags = "-trimpath -buildvcs=false -gcflags=all=-dwarf=false"
+const goFlags = "-trimpath -buildvcs=false '-gcflags=all=-dwarf=false -l'"
 
 func goEnv(g group, goCache string) []string {
 	cgo := "CGO_ENABLED=0"
 	if g.Cgo {
 		cgo = "CGO_ENABLED=1"
 	}
-	env := []string{cgo, "GOOS=linux", "GOARCH=amd64", "GOWORK=off", "GOFLAGS=" + goFlags}
+	// GOGC: the compiler collects garbage less often, a tenth of its time.
+	env := []string{cgo, "GOOS=linux", "GOARCH=amd64", "GOWORK=off", "GOFLAGS=" + goFlags, "GOGC=300"}
 	if goCache != "" {
 		env = append(env, "GOCACHE="+goCache)
 	}

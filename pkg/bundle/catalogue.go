@@ -16,6 +16,7 @@ const (
 	FlannelVersion    = "v0.26.7"
 	FlannelCNIVersion = "v1.6.2-flannel1"
 	HAProxyVersion    = "3.0.11"
+	KubeVIPVersion    = "v1.0.3"
 )
 
 // companions are the images that kubeadm of a minor release takes by default.
@@ -33,6 +34,7 @@ var (
 	both          = []string{ControlPlane, Worker}
 	controlPlanes = []string{ControlPlane}
 	balancers     = []string{LoadBalancer}
+	virtualIPs    = []string{VirtualIP}
 )
 
 // Catalogue names every file and image of a cluster of that version
@@ -90,6 +92,7 @@ func Catalogue(k8sVersion, arch string) (Items, error) {
 		k8sImage("kube-scheduler", controlPlanes),
 		image("etcd", "registry.k8s.io/etcd", c.etcd, controlPlanes),
 		image("haproxy", "docker.io/library/haproxy", HAProxyVersion, balancers),
+		image("kube-vip", "ghcr.io/kube-vip/kube-vip", KubeVIPVersion, virtualIPs),
 	}, nil
 }
 

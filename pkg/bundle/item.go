@@ -27,6 +27,9 @@ const (
 	// LoadBalancer is a node that has a load balancer of its own before the API
 	// servers, beside its other role.
 	LoadBalancer = "load-balancer"
+	// VirtualIP is a control plane that takes its turn at the API's virtual
+	// address.
+	VirtualIP = "virtual-ip"
 )
 
 // Item is one artifact for one architecture.

@@ -174,10 +174,44 @@ func (ch *checker) endpointMode() {
 	switch planes := len(ch.c.ControlPlanes()); {
 	case ch.c.EndpointMode == EndpointExternal && endpoint == "":
 		ch.failHint("name your load balancer: spec.kubernetes.endpoint", at, "%s: external needs an endpoint", at)
+	case ch.c.EndpointMode == EndpointKubeVIP:
+		ch.virtualIP(at)
 	case ch.c.EndpointMode != EndpointExternal && endpoint != "":
-		ch.fail(at, "%s: %s goes without spec.kubernetes.endpoint, which is for external", at, ch.c.EndpointMode)
+		ch.fail(at, "%s: %s goes without spec.kubernetes.endpoint, which is for external and kube-vip", at, ch.c.EndpointMode)
 	case ch.c.EndpointMode == EndpointDirect && planes > 1:
-		ch.failHint("choose local or external", at, "%s: direct reaches one control plane, and there are %d", at, planes)
+		ch.failHint("choose local, external or kube-vip", at, "%s: direct reaches one control plane, and there are %d", at, planes)
+	}
+}
+
+// virtualIP holds the endpoint of kube-vip against what it can be: kube-vip puts
+// an address on an interface and changes no port.
+func (ch *checker) virtualIP(mode string) {
+	const at = "spec.kubernetes.endpoint"
+	endpoint := ch.inv.Spec.Kubernetes.Endpoint
+	if endpoint == "" {
+		ch.failHint("name a free address of the control planes' network: "+at, mode, "%s: kube-vip needs an endpoint", mode)
+		return
+	}
+	if ch.spoiled(at) {
+		return
+	}
+	host, port, err := splitHostPort(endpoint)
+	ip, ipErr := netip.ParseAddr(host)
+	switch {
+	case err != nil: // told by others
+	case ipErr != nil:
+		ch.failHint("name a free address of the control planes' network", at, "%s: %s is no IP address, which kube-vip needs", at, quote(host))
+	case port != 0 && port != apiPort:
+		ch.fail(at, "%s: with kube-vip the API is at port %d, that of the API servers", at, apiPort)
+	default:
+		for _, h := range ch.c.Hosts {
+			for _, own := range []string{h.Address, h.NodeIP} {
+				if a, err := netip.ParseAddr(own); err == nil && a == ip {
+					ch.failHint("name an address that no machine has", at, "%s: %s is the address of host %s", at, ip, h.Name)
+					return
+				}
+			}
+		}
 	}
 }
 

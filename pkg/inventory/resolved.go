@@ -13,7 +13,7 @@ type Cluster struct {
 	File     string // path as the user gave it
 	Version  string // Kubernetes version, "v1.37.2"
 	Endpoint string // host:port of the API as nodes reach it
-	// EndpointMode is EndpointDirect, EndpointLocal or EndpointExternal.
+	// EndpointMode is EndpointDirect, EndpointLocal, EndpointExternal or EndpointKubeVIP.
 	EndpointMode string
 	CertSANs     []string
 	PodCIDR      string

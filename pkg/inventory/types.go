@@ -20,6 +20,7 @@ const (
 	EndpointDirect   = "direct"   // at the address of the only control plane
 	EndpointLocal    = "local"    // through a load balancer on each node
 	EndpointExternal = "external" // at an address of the site's
+	EndpointKubeVIP  = "kube-vip" // at a virtual address that control planes pass on
 )
 
 // LocalEndpoint is where the load balancer of a node listens. kubeadm's own
@@ -78,14 +79,16 @@ type Spec struct {
 type Kubernetes struct {
 	// Version as "v1.37.2", or a minor "1.37" for the newest patch known.
 	Version string `json:"version,omitempty" jsonschema:"oneof_type=string;number,default=v1.37.2"`
-	// Endpoint is host[:port] of the API for everybody, for endpointMode external.
+	// Endpoint is host[:port] of the API for everybody, for endpointMode external
+	// and kube-vip.
 	Endpoint string `json:"endpoint,omitempty"`
 	// EndpointMode is how nodes reach the API. direct: at the address of the only
 	// control plane; local: through a load balancer that kforge puts on every
-	// node; external: at the endpoint, a load balancer of yours. Default is
-	// external where an endpoint is given, local for several control planes, else
-	// direct.
-	EndpointMode string `json:"endpointMode,omitempty" jsonschema:"enum=direct,enum=local,enum=external"`
+	// node; external: at the endpoint, a load balancer of yours; kube-vip: at the
+	// endpoint, a free address of the control planes' network that one of them
+	// holds. Default is external where an endpoint is given, local for several
+	// control planes, else direct.
+	EndpointMode string `json:"endpointMode,omitempty" jsonschema:"enum=direct,enum=local,enum=external,enum=kube-vip"`
 	// CertSANs are further names and addresses in the API server's certificate.
 	CertSANs []string `json:"certSANs,omitempty"`
 }

@@ -71,7 +71,7 @@ func KubeletRunning(in Input) []spec.Resource {
 // the address of an only one stays.
 func (in Input) followsEndpoint() bool {
 	switch in.Cluster.EndpointMode {
-	case inventory.EndpointLocal, inventory.EndpointExternal:
+	case inventory.EndpointLocal, inventory.EndpointExternal, inventory.EndpointKubeVIP:
 		return !in.Host.ControlPlane()
 	}
 	return false

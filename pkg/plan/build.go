@@ -73,6 +73,9 @@ func Build(in Input) (*Plan, error) {
 // loadBalancer is the role of what nodes with a load balancer need besides.
 const loadBalancer = "load-balancer"
 
+// virtualIP is the role of what control planes with a virtual address need besides.
+const virtualIP = "virtual-ip"
+
 // host is a reachable host with everything that its steps are made from.
 type host struct {
 	inventory.ResolvedHost
@@ -215,12 +218,19 @@ func (b *builder) newHost(h inventory.ResolvedHost, f *facts.Host) (*host, error
 	if err != nil {
 		return nil, on(err)
 	}
-	if b.in.Cluster.EndpointMode == inventory.EndpointLocal {
-		more, err := b.in.Artifacts.Images(loadBalancer, f.Kernel.Arch)
+	var more string
+	switch mode := b.in.Cluster.EndpointMode; {
+	case mode == inventory.EndpointLocal:
+		more = loadBalancer
+	case mode == inventory.EndpointKubeVIP && h.ControlPlane():
+		more = virtualIP
+	}
+	if more != "" {
+		also, err := b.in.Artifacts.Images(more, f.Kernel.Arch)
 		if err != nil {
 			return nil, on(err)
 		}
-		images = slices.Concat(images, more)
+		images = slices.Concat(images, also)
 	}
 	pause, ok := kubeadm.Image(images, "pause")
 	if !ok {

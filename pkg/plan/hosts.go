@@ -7,6 +7,7 @@ import (
 
 	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/graph"
+	"kforge.dev/kforge/pkg/inventory"
 	"kforge.dev/kforge/pkg/kubeadm"
 	"kforge.dev/kforge/pkg/node"
 	"kforge.dev/kforge/pkg/spec"
@@ -60,8 +61,33 @@ func (b *builder) prepare(h *host) error {
 	}
 	b.add(h, "images", PhaseImages, ClassImage, "container images",
 		&spec.HostWork{Resources: node.Images(first)})
-	return b.loadBalancer(h)
+	if err := b.loadBalancer(h); err != nil {
+		return err
+	}
+	// The first kubeadm init asks for the API at the address before the
+	// administrators that it makes may do anything.
+	return b.virtualIP(h, virtualIPStep, h == b.control && !h.joined())
 }
+
+// virtualIP has a control plane take its turn at the API's address. It is there
+// before the host joins, like a load balancer.
+func (b *builder) virtualIP(h *host, step string, first bool) error {
+	if b.in.Cluster.EndpointMode != inventory.EndpointKubeVIP || !h.ControlPlane() || h.workerStill() {
+		return nil
+	}
+	image, ok := kubeadm.Image(h.images, "kube-vip")
+	if !ok {
+		return diag.New(diag.NotFound, "plan the virtual address", "no kube-vip image for %s", h.facts.Kernel.Arch).On(h.Name)
+	}
+	resources, err := node.VirtualIP(h.node, image, first)
+	if err != nil {
+		return err
+	}
+	b.add(h, step, PhasePrepare, ClassHost, "virtual address of the API", &spec.HostWork{Resources: resources})
+	return nil
+}
+
+const virtualIPStep = "virtual-ip"
 
 // loadBalancer adds the node's own way to the control planes. It is there before
 // the host joins: a control plane needs it in the middle of its join.
@@ -125,6 +151,9 @@ func (b *builder) initialize(h *host) error {
 		}
 		b.add(h, "init", PhaseControlPlane, ClassInit, "control plane "+b.in.Cluster.Version,
 			&spec.HostWork{Resources: []spec.Resource{command}})
+		if err := b.virtualIP(h, virtualIPStep+"-handed-over", false); err != nil {
+			return err
+		}
 	}
 	b.addAPI(h.last)
 
@@ -146,6 +175,9 @@ func (b *builder) running(h *host) {
 	resources := node.KubeletRunning(h.node)
 	if h.joined() && b.balance == nil {
 		resources = append(resources, node.NoLoadBalancer()...)
+	}
+	if h.joined() && h.ControlPlane() && b.in.Cluster.EndpointMode != inventory.EndpointKubeVIP {
+		resources = append(resources, node.NoVirtualIP()...)
 	}
 	b.add(h, "kubelet-running", PhaseJoin, ClassHost, "kubelet runs with its settings", &spec.HostWork{Resources: resources})
 }

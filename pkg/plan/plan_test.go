@@ -78,6 +78,11 @@ func skip(in plan.Input, names ...string) plan.Input {
 	return in
 }
 
+func virtualIP(in plan.Input) plan.Input {
+	in.Cluster.EndpointMode, in.Cluster.Endpoint = inventory.EndpointKubeVIP, "10.0.0.100:6443"
+	return in
+}
+
 func TestBuild(t *testing.T) {
 	t.Parallel()
 	tests := map[string]func() plan.Input{
@@ -109,8 +114,10 @@ func TestBuild(t *testing.T) {
 			in.Cluster.EndpointMode, in.Cluster.Endpoint = inventory.EndpointExternal, "kube.example.com:6443"
 			return in
 		},
-		"bare":     bare,
-		"finished": finished,
+		"kube-vip-bare":     func() plan.Input { return virtualIP(planes()) },
+		"kube-vip-finished": func() plan.Input { return virtualIP(planes("n1", "n2", "n3", "n4")) },
+		"bare":              bare,
+		"finished":          finished,
 		"new-worker": func() plan.Input {
 			in := finished()
 			in.Facts["n3"].Kubernetes.KubeletConf = false

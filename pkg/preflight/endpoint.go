@@ -2,17 +2,20 @@ package preflight
 
 import (
 	"net"
+	"net/netip"
 	"strconv"
 
 	"kforge.dev/kforge/pkg/facts"
 	"kforge.dev/kforge/pkg/inventory"
+	"kforge.dev/kforge/pkg/node"
 )
 
-// SiteEndpoint is where hosts have to reach the site's load balancer for the
-// API; false when the cluster does not use one.
+// SiteEndpoint is where hosts have to reach the API for endpoints that are not
+// their own: the site's load balancer, a virtual address; false when the cluster
+// has none.
 func SiteEndpoint(c *inventory.Cluster) (host string, port facts.Port, ok bool) {
 	host, text, err := net.SplitHostPort(c.Endpoint)
-	if err != nil || c.EndpointMode != inventory.EndpointExternal {
+	if err != nil || c.EndpointMode != inventory.EndpointExternal && c.EndpointMode != inventory.EndpointKubeVIP {
 		return "", facts.Port{}, false
 	}
 	n, err := strconv.Atoi(text)
@@ -21,8 +24,11 @@ func SiteEndpoint(c *inventory.Cluster) (host string, port facts.Port, ok bool) 
 
 // endpoint is about the way there. Before the first control plane runs, a load
 // balancer may refuse: some do when nobody is behind them.
-func endpoint(in Input, h inventory.ResolvedHost, _ *facts.Host) []Finding {
+func endpoint(in Input, h inventory.ResolvedHost, f *facts.Host) []Finding {
 	s, asked := in.Endpoint[h.Name]
+	if in.Cluster.EndpointMode == inventory.EndpointKubeVIP {
+		return append(virtualNetwork(in, h, f), virtualAddress(in, s, asked)...)
+	}
 	switch {
 	case !asked || s.Open:
 		return nil
@@ -32,6 +38,42 @@ func endpoint(in Input, h inventory.ResolvedHost, _ *facts.Host) []Finding {
 	}
 	return errorf("let the load balancer listen there before apply, or name another one: spec.kubernetes.endpoint",
 		"the API's endpoint %s is not reached: %s", in.Cluster.Endpoint, s.Error)
+}
+
+// virtualAddress is about who has the address: nobody before the first control
+// plane runs, one of them from then on.
+func virtualAddress(in Input, s facts.PortState, asked bool) []Finding {
+	answers := s.Open || s.Error == "refused"
+	switch {
+	case !asked || answers == in.hasControlPlane():
+		return nil
+	case answers:
+		return errorf("find the machine and give it another address, or name an address that is free: spec.kubernetes.endpoint",
+			"some machine has the API's virtual address %s already", in.Cluster.Endpoint)
+	}
+	return errorf("look at the pods kube-vip of the control planes: one of them holds the address",
+		"the API's virtual address %s is not reached: %s", in.Cluster.Endpoint, s.Error)
+}
+
+// virtualNetwork finds a control plane that could not hold the address: others
+// ask for it in their own network, by ARP.
+func virtualNetwork(in Input, h inventory.ResolvedHost, f *facts.Host) []Finding {
+	host, _, err := net.SplitHostPort(in.Cluster.Endpoint)
+	if err != nil || !h.ControlPlane() || f == nil {
+		return nil
+	}
+	own := node.FindAddress(h, f)
+	ip, err := netip.ParseAddr(host)
+	if err != nil || !own.Found {
+		return nil
+	}
+	for _, text := range own.Interface.Addresses {
+		if p, err := netip.ParsePrefix(text); err == nil && p.Contains(ip) {
+			return nil
+		}
+	}
+	return errorf("name an address of the network that all control planes share, or choose endpointMode local",
+		"the API's virtual address %s lies in no network of %s, which has %s", ip, own.Interface.Name, own.IP)
 }
 
 // hasControlPlane tells whether one of the hosts is a control plane already.

@@ -183,6 +183,12 @@ var networkCases = []struct {
 	{"a wrong reverse name", lookups("n2", facts.Lookup{Question: "10.0.0.11", Answers: []string{"n3.example.com"}}), []string{"warning dns-names n2: leads back to the name n3.example.com"}},
 	{"the API's name is unknown", all(func(in *preflight.Input) { in.Cluster.Endpoint = "api.example.com:6443" }, lookups("n2", facts.Lookup{Question: "api.example.com", Missing: true})),
 		[]string{"error dns-names n2: api.example.com does not resolve"}},
+	{"nobody has the virtual address yet", virtualIP("10.0.0.100:6443", facts.PortState{Error: "no answer"}), nil},
+	{"somebody has the virtual address", virtualIP("10.0.0.100:6443", facts.PortState{Error: "refused"}), []string{"error endpoint n2: some machine has the API's virtual address 10.0.0.100:6443"}},
+	{"the virtual address answers", all(virtualIP("10.0.0.100:6443", facts.PortState{Open: true}), on("n1", func(f *facts.Host) { f.Kubernetes.AdminConf = true })), nil},
+	{"no control plane holds the virtual address", all(virtualIP("10.0.0.100:6443", facts.PortState{Error: "no answer"}), on("n1", func(f *facts.Host) { f.Kubernetes.AdminConf = true })),
+		[]string{"error endpoint n2: virtual address 10.0.0.100:6443 is not reached: no answer"}},
+	{"the virtual address is of another network", virtualIP("10.9.0.100:6443", facts.PortState{Error: "no answer"}), []string{"error endpoint n1: virtual address 10.9.0.100 lies in no network of"}},
 	{"the site's load balancer answers", siteBalancer(facts.PortState{Open: true}), nil},
 	{"the site's load balancer is silent", siteBalancer(facts.PortState{Error: "no answer"}), []string{"error endpoint n2: lb.example.com:6443 is not reached: no answer"}},
 	{"the site's load balancer has nobody behind it yet", siteBalancer(facts.PortState{Error: "refused"}), []string{"warning endpoint n2: refuses connections"}},
@@ -374,6 +380,13 @@ func TestJoinedHostsAreLeftAlone(t *testing.T) {
 		if f := in.Facts[h.Name]; preflight.Syncs(h, f, true) || preflight.Syncs(h, f, false) != (i == 0) {
 			t.Errorf("the disk of %s is measured: joining %v, else %v", h.Name, preflight.Syncs(h, f, true), preflight.Syncs(h, f, false))
 		}
+	}
+}
+
+func virtualIP(endpoint string, s facts.PortState) func(*preflight.Input) {
+	return func(in *preflight.Input) {
+		in.Cluster.EndpointMode, in.Cluster.Endpoint = inventory.EndpointKubeVIP, endpoint
+		in.Endpoint = map[string]facts.PortState{"n2": s}
 	}
 }
 

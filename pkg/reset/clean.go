@@ -4,6 +4,7 @@
 package reset
 
 import (
+	"net"
 	"slices"
 	"strings"
 
@@ -156,8 +157,12 @@ func traces(h Host, c *inventory.Cluster, ours Ours) []spec.Resource {
 			chains = append(chains, "CNI-HOSTPORT-*", "CNI-DN-*")
 			tables = append(tables, "ip cni_hostport", "ip6 cni_hostport")
 		}
+		links := &spec.NoLinks{Names: []string{"cni0", "flannel.*", "flannel-v6.*"}, RoutesIn: []string{c.PodCIDR}}
+		if address, _, err := net.SplitHostPort(c.Endpoint); err == nil && c.EndpointMode == inventory.EndpointKubeVIP {
+			links.Addresses = []string{address} // kube-vip gives it up only when it ends in peace
+		}
 		out = append(out,
-			spec.Resource{ID: "pod network", NoLinks: &spec.NoLinks{Names: []string{"cni0", "flannel.*", "flannel-v6.*"}, RoutesIn: []string{c.PodCIDR}}},
+			spec.Resource{ID: "pod network", NoLinks: links},
 			spec.Resource{ID: "packet filter", NoFilter: &spec.NoFilter{Tables: tables, Chains: chains}},
 		)
 	}

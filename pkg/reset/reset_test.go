@@ -51,7 +51,7 @@ func clean(f *facts.Host, change func(*reset.Host)) string {
 		case r.Unmounted != nil:
 			fmt.Fprintf(&b, "    %v\n", r.Unmounted.Below)
 		case r.NoLinks != nil:
-			fmt.Fprintf(&b, "    %v %v\n", r.NoLinks.Names, r.NoLinks.RoutesIn)
+			fmt.Fprintf(&b, "    %v %v\n", r.NoLinks.Names, append(r.NoLinks.RoutesIn, r.NoLinks.Addresses...))
 		case r.NoFilter != nil:
 			fmt.Fprintf(&b, "    %v %v\n", r.NoFilter.Tables, r.NoFilter.Chains)
 		}
@@ -67,6 +67,19 @@ func TestClean(t *testing.T) {
 		h.Facts.Time = facts.Time{Unit: "chrony.service", DropIn: "/etc/chrony/sources.d/kforge.sources"}
 		h.Wipe = []string{"/dev/disk/by-id/ata-X"}
 	})))
+}
+
+// An address that moves between control planes goes with the host that leaves.
+func TestCleanTakesVirtualAddress(t *testing.T) {
+	t.Parallel()
+	c := nodetest.Cluster("v1.37.2")
+	c.EndpointMode, c.Endpoint = inventory.EndpointKubeVIP, "10.0.0.100:6443"
+	for _, r := range reset.Clean(reset.Host{ResolvedHost: c.Hosts[0], Facts: machine("10.0.0.11", true)}, c) {
+		if r.NoLinks != nil && slices.Equal(r.NoLinks.Addresses, []string{"10.0.0.100"}) {
+			return
+		}
+	}
+	t.Error("10.0.0.100 stays")
 }
 
 // What is somebody else's is never named.

@@ -18,6 +18,8 @@ type Kernel interface {
 	DeleteLink(name string) error
 	Routes(in []netip.Prefix) ([]netlink.Route, error)
 	DeleteRoute(r netlink.Route) error
+	Addresses(ips []netip.Addr) ([]netlink.Address, error)
+	DeleteAddress(a netlink.Address) error
 	Filter() (Filter, error)
 }
 
@@ -54,7 +56,11 @@ func (theKernel) Kill(pid int) error {
 func (theKernel) DeleteLink(name string) error                      { return netlink.DeleteLink(name) }
 func (theKernel) Routes(in []netip.Prefix) ([]netlink.Route, error) { return netlink.Routes(in) }
 func (theKernel) DeleteRoute(r netlink.Route) error                 { return netlink.DeleteRoute(r) }
-func (theKernel) Filter() (Filter, error)                           { return netlink.OpenFilter() }
+func (theKernel) Addresses(ips []netip.Addr) ([]netlink.Address, error) {
+	return netlink.Addresses(ips)
+}
+func (theKernel) DeleteAddress(a netlink.Address) error { return netlink.DeleteAddress(a) }
+func (theKernel) Filter() (Filter, error)               { return netlink.OpenFilter() }
 
 // noKernel is that of a host in a temporary directory: it holds nothing.
 type noKernel struct{}
@@ -65,6 +71,10 @@ func (noKernel) DeleteLink(name string) error                   { return fmt.Err
 func (noKernel) Routes([]netip.Prefix) ([]netlink.Route, error) { return nil, nil }
 func (noKernel) DeleteRoute(r netlink.Route) error {
 	return fmt.Errorf("deleting route to %s: no kernel", r.To)
+}
+func (noKernel) Addresses([]netip.Addr) ([]netlink.Address, error) { return nil, nil }
+func (noKernel) DeleteAddress(a netlink.Address) error {
+	return fmt.Errorf("deleting address %s: no kernel", a.IP)
 }
 func (noKernel) Filter() (Filter, error) { return nil, nil }
 

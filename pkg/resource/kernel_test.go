@@ -203,13 +203,17 @@ func TestNoLinks(t *testing.T) {
 	ip("link", "set", "vethpod", "master", "cni0")
 	ip("link", "add", "flannel.1", "type", "vxlan", "id", "1", "dev", "eth0", "dstport", "8472")
 	ip("route", "add", "10.244.1.0/24", "via", "10.1.0.3")
+	ip("address", "add", "10.1.0.100/32", "dev", "eth0")
 
-	r := spec.Resource{ID: "links", NoLinks: &spec.NoLinks{Names: []string{"cni0", "flannel.*"}, RoutesIn: []string{"10.244.0.0/16"}}}
+	r := spec.Resource{ID: "links", NoLinks: &spec.NoLinks{Names: []string{"cni0", "flannel.*"}, RoutesIn: []string{"10.244.0.0/16"}, Addresses: []string{"10.1.0.100", "10.1.0.101"}}}
 	got := applyIn(t, ns, r)
-	for _, want := range []string{"interface cni0", "interface vethpod", "interface flannel.1", "route to 10.244.1.0/24"} {
+	for _, want := range []string{"interface cni0", "interface vethpod", "interface flannel.1", "route to 10.244.1.0/24", "address 10.1.0.100"} {
 		if !strings.Contains(got, "delete "+want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
+	}
+	if left := ip("-4", "-o", "address", "show", "dev", "eth0"); strings.Contains(left, "10.1.0.100") || !strings.Contains(left, "10.1.0.1/24") {
+		t.Errorf("addresses:\n%s", left)
 	}
 	if l, r := names(ip("-o", "link")), ip("route"); l != links || r != routes {
 		t.Errorf("links:\n%s\nwant\n%s\nroutes:\n%s\nwant\n%s", l, links, r, routes)

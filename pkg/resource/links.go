@@ -16,8 +16,9 @@ import (
 type noLinksKind struct{ want *spec.NoLinks }
 
 type noLinksState struct {
-	names  []string
-	routes []netlink.Route
+	names     []string
+	routes    []netlink.Route
+	addresses []netlink.Address
 }
 
 func (k noLinksKind) observe(_ context.Context, s *session) (observed, error) {
@@ -49,8 +50,19 @@ func (k noLinksKind) observe(_ context.Context, s *session) (observed, error) {
 		}
 		in = append(in, p)
 	}
+	var ips []netip.Addr
+	for _, text := range k.want.Addresses {
+		ip, err := netip.ParseAddr(text)
+		if err != nil {
+			return nil, diag.Wrap(diag.Invalid, "check address "+text, err)
+		}
+		ips = append(ips, ip)
+	}
 	var err error
-	st.routes, err = s.Kernel.Routes(in)
+	if st.routes, err = s.Kernel.Routes(in); err != nil {
+		return nil, err
+	}
+	st.addresses, err = s.Kernel.Addresses(ips)
 	return st, err
 }
 
@@ -62,6 +74,9 @@ func (st *noLinksState) diff(*session) ([]spec.Change, error) {
 	for _, r := range st.routes {
 		lines = append(lines, "route to "+r.To.String())
 	}
+	for _, a := range st.addresses {
+		lines = append(lines, "address "+a.IP.String())
+	}
 	return removal("link", lines), nil
 }
 
@@ -69,6 +84,11 @@ func (st *noLinksState) diff(*session) ([]spec.Change, error) {
 func (st *noLinksState) apply(_ context.Context, s *session) error {
 	for _, r := range st.routes {
 		if err := s.Kernel.DeleteRoute(r); err != nil {
+			return err
+		}
+	}
+	for _, a := range st.addresses {
+		if err := s.Kernel.DeleteAddress(a); err != nil {
 			return err
 		}
 	}

@@ -70,8 +70,11 @@ func gather(ctx context.Context, store *bundle.Store, c *inventory.Cluster, host
 // rolesOf are the roles of hosts that the cluster has, as artifacts know them.
 func rolesOf(c *inventory.Cluster) []string {
 	roles := []string{bundle.ControlPlane, bundle.Worker}
-	if c.EndpointMode == inventory.EndpointLocal {
+	switch c.EndpointMode {
+	case inventory.EndpointLocal:
 		roles = append(roles, bundle.LoadBalancer)
+	case inventory.EndpointKubeVIP:
+		roles = append(roles, bundle.VirtualIP)
 	}
 	return roles
 }

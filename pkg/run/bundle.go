@@ -21,17 +21,20 @@ type BundleOptions struct {
 	Update    bool // take what the source gives now in place of what was locked
 }
 
-// BundleCreate writes an archive of all artifacts of a cluster.
+// BundleCreate writes an archive of all artifacts of a cluster: those that the
+// inventory's needs, without an inventory those of any.
 func BundleCreate(ctx context.Context, e *Env, o BundleOptions, progress func(bundle.Progress)) error {
 	so := bundle.Options{CacheDir: e.CacheDir, Mirror: o.Mirror, Update: o.Update}
 	if o.Mirror == "official" {
 		so.Mirror = ""
 	}
+	needed := func(items bundle.Items) bundle.Items { return items }
 	if o.Inventory != "" {
 		c, _, err := inventory.Load(o.Inventory)
 		if err != nil {
 			return err
 		}
+		needed = func(items bundle.Items) bundle.Items { return items.For(rolesOf(c)...) }
 		so.LockPath = bundle.LockPath(o.Inventory)
 		if o.Mirror == "" {
 			so.Mirror = c.Mirror
@@ -57,7 +60,7 @@ func BundleCreate(ctx context.Context, e *Env, o BundleOptions, progress func(bu
 			if err != nil {
 				return err
 			}
-			for _, i := range more { // versions share containerd, pause and the like
+			for _, i := range needed(more) { // versions share containerd, pause and the like
 				if !slices.ContainsFunc(items, func(j bundle.Item) bool { return j.Source() == i.Source() && j.Arch == i.Arch }) {
 					items = append(items, i)
 				}

@@ -13,7 +13,8 @@ import (
 // tunnel dials the cluster's API through the first control plane that answers:
 // the admin's machine may have no route to it, and needs none. Where nodes have
 // load balancers of their own, that of the control plane is tried first, since it
-// knows which API servers are ready, then its own server.
+// knows which API servers are ready, then its own server. Its own server comes
+// before a virtual address, which is on its way when its holder is gone.
 func (f *fleet) tunnel(ctx context.Context, network, addr string) (net.Conn, error) {
 	var errs []error
 	for _, cp := range f.planes() {
@@ -25,9 +26,13 @@ func (f *fleet) tunnel(ctx context.Context, network, addr string) (net.Conn, err
 			errs = append(errs, err)
 			continue
 		}
+		own := net.JoinHostPort("127.0.0.1", kubeadm.APIPort)
 		addresses := []string{addr}
-		if f.cluster.EndpointMode == inventory.EndpointLocal {
-			addresses = []string{inventory.LocalEndpoint, net.JoinHostPort("127.0.0.1", kubeadm.APIPort)}
+		switch f.cluster.EndpointMode {
+		case inventory.EndpointLocal:
+			addresses = []string{inventory.LocalEndpoint, own}
+		case inventory.EndpointKubeVIP: // an address that nobody holds just now takes seconds to say so
+			addresses = []string{own, addr}
 		}
 		for _, a := range addresses {
 			conn, err := h.DialContext(ctx, network, a)

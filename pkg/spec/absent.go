@@ -40,11 +40,12 @@ type Unmounted struct {
 }
 
 // NoLinks are network interfaces that must not be there, by name or pattern, with
-// the virtual pairs that are ports of them, and routes in the main table that
-// lie inside RoutesIn.
+// the virtual pairs that are ports of them, routes in the main table that lie
+// inside RoutesIn, and addresses of interfaces that stay.
 type NoLinks struct {
-	Names    []string `json:"names"`
-	RoutesIn []string `json:"routesIn,omitempty"` // 10.244.0.0/16
+	Names     []string `json:"names"`
+	RoutesIn  []string `json:"routesIn,omitempty"`  // 10.244.0.0/16
+	Addresses []string `json:"addresses,omitempty"` // 10.0.0.100
 }
 
 // NoFilter names packet filter rules that must not be there: whole nftables

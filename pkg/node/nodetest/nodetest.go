@@ -154,8 +154,7 @@ func (a Artifacts) File(name, arch string) (spec.Blob, string, error) {
 
 // Images gives the names of the lab's images with made-up blobs.
 func (a Artifacts) Images(role, _ string) ([]spec.Image, error) {
-	if role == "load-balancer" {
-		name := "docker.io/library/haproxy:3.0.11"
+	if name := map[string]string{"load-balancer": "docker.io/library/haproxy:3.0.11", "virtual-ip": "ghcr.io/kube-vip/kube-vip:v1.0.3"}[role]; name != "" {
 		return []spec.Image{{Name: name, Digest: blob("manifest " + name).Digest, Blob: blob(name)}}, nil
 	}
 	names := []string{

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -83,6 +84,55 @@ func DeleteRoute(r Route) error {
 	defer c.Close()
 	if err := c.ask(unix.RTM_DELROUTE, r.raw); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("deleting route to %s: %w", r.To, err)
+	}
+	return nil
+}
+
+// Address of an interface.
+type Address struct {
+	IP  netip.Addr
+	raw []byte // the address as the kernel told it
+}
+
+// Addresses gives those of these addresses that interfaces have.
+func Addresses(ips []netip.Addr) ([]Address, error) {
+	if len(ips) == 0 {
+		return nil, nil
+	}
+	c, err := open(unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("listing addresses: %w", err)
+	}
+	defer c.Close()
+	var out []Address
+	err = c.dump(unix.RTM_GETADDR, make([]byte, unix.SizeofIfAddrmsg), func(body []byte) {
+		if len(body) < unix.SizeofIfAddrmsg {
+			return
+		}
+		attributes := parse(body[unix.SizeofIfAddrmsg:])
+		own := attributes.find(unix.IFA_LOCAL) // IFA_ADDRESS is the other end of a point-to-point link
+		if own == nil {
+			own = attributes.find(unix.IFA_ADDRESS)
+		}
+		if ip, ok := netip.AddrFromSlice(own); ok && slices.Contains(ips, ip) {
+			out = append(out, Address{IP: ip, raw: append([]byte(nil), body...)})
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing addresses: %w", err)
+	}
+	return out, nil
+}
+
+// DeleteAddress takes an address away. One that is gone already is no error.
+func DeleteAddress(a Address) error {
+	c, err := open(unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("deleting address %s: %w", a.IP, err)
+	}
+	defer c.Close()
+	if err := c.ask(unix.RTM_DELADDR, a.raw); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+		return fmt.Errorf("deleting address %s: %w", a.IP, err)
 	}
 	return nil
 }

@@ -102,6 +102,8 @@ func TestCluster(t *testing.T) {
 		}
 	})
 
+	step(t, "certificates are well, and planted differences are found", func(t *testing.T) { k.certificates(ctx, t, lab) })
+
 	step(t, "an admin gets a context, straight and through a tunnel", func(t *testing.T) { k.contexts(ctx, t) })
 
 	step(t, "what drifted is put right, and only that", func(t *testing.T) {
@@ -321,6 +323,15 @@ func checksums(ctx context.Context, t *testing.T, hosts []*host.Host) map[string
 	out := map[string]string{}
 	for i, h := range hosts {
 		out[h.Name] = sums[i]
+	}
+	return out
+}
+
+func shell(ctx context.Context, t *testing.T, h *host.Host, script string) string {
+	t.Helper()
+	out, err := h.Exec(ctx, "sh", "-ec", script)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return out
 }

@@ -15,10 +15,62 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"kforge.dev/kforge/e2e/lab/host"
+	"kforge.dev/kforge/e2e/lab/proc"
 	"kforge.dev/kforge/e2e/lab/site"
+	"kforge.dev/kforge/pkg/inventory"
 )
+
+// diskFull lets no byte more onto the disk that the third member of etcd has for
+// itself: the other two go on, and it comes back by itself when there is room.
+func (l *planesLab) diskFull(ctx context.Context, t *testing.T) {
+	n3 := l.Hosts[2]
+	step(t, "the disk of one member of etcd fills up, and the others go on", func(t *testing.T) {
+		p := startProbe(ctx, t, l.Hosts[3], inventory.LocalEndpoint)
+		shell(ctx, t, n3, "mount -o remount,size=$(df -k --output=used /var/lib/etcd | tail -1 | tr -d ' ')k /var/lib/etcd")
+		// Its log is 64 MB long before it needs another file.
+		shell(ctx, t, l.Hosts[0], `
+head -c 900000 /dev/zero | tr '\0' x >/run/big
+for i in $(seq 100); do kubectl --kubeconfig /etc/kubernetes/admin.conf create configmap big-$i --from-file=/run/big >/dev/null; done
+rm /run/big`)
+		err := proc.Until(ctx, time.Minute, "etcd status to tell of n3", func(ctx context.Context) error {
+			r := l.run(ctx, t, "etcd", "status", l.inventory)
+			if r.code != 1 || !strings.Contains(r.stdout, "n3") {
+				return fmt.Errorf("exit code %d:\n%s%s", r.code, r.stdout, r.stderr)
+			}
+			t.Log("\n" + r.stdout)
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		if r := l.run(ctx, t, "status", l.inventory); r.code == 0 {
+			t.Errorf("status finds nothing wrong:\n%s", r.stdout)
+		} else {
+			t.Log("\n" + r.stdout)
+		}
+		p.report(t, "a full disk below one member of etcd")
+		if p.lost() > 2*time.Second {
+			t.Errorf("requests failed for %s in all, want at most 2 s", p.lost())
+		}
+		shell(ctx, t, n3, "mount -o remount,size=16g /var/lib/etcd")
+		shell(ctx, t, l.Hosts[0], "kubectl --kubeconfig /etc/kubernetes/admin.conf get configmaps -o name | grep /big- | xargs kubectl --kubeconfig /etc/kubernetes/admin.conf delete >/dev/null")
+		began := time.Now()
+		err = proc.Until(ctx, 6*time.Minute, "all members of etcd to be healthy", func(ctx context.Context) error {
+			if r := l.run(ctx, t, "etcd", "status", l.inventory); r.code != 0 {
+				return fmt.Errorf("exit code %d:\n%s%s", r.code, r.stdout, r.stderr)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("n3 was back %s after there was room", time.Since(began).Round(time.Second))
+		l.unchanged(ctx, t)
+	})
+}
 
 // etcdBack takes a running cluster of three control planes through what etcd is
 // kept for: it is saved with 1,000 ConfigMaps, and brought back from the same file
@@ -229,13 +281,4 @@ func compare(ctx context.Context, t *testing.T, cp *host.Host, want saved) {
 		}
 	}
 	t.Logf("%d objects and %d ConfigMaps with the sum %s are back", len(got.objects), got.maps, got.sum)
-}
-
-func shell(ctx context.Context, t *testing.T, h *host.Host, script string) string {
-	t.Helper()
-	out, err := h.Exec(ctx, "sh", "-ec", script)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
 }

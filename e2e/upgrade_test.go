@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"kforge.dev/kforge/e2e/lab/host"
 	"kforge.dev/kforge/e2e/lab/proc"
 	"kforge.dev/kforge/e2e/lab/site"
 	"kforge.dev/kforge/pkg/event"
@@ -31,7 +32,8 @@ const (
 )
 
 // TestUpgrade brings a cluster of three control planes and two workers to the next
-// minor, under load, and by two runs: the first one's machine dies half-way.
+// minor, under load, and by several runs: the first one's machine dies half-way,
+// then two hosts lose their power.
 func TestUpgrade(t *testing.T) {
 	ctx := t.Context()
 	o := site.Options{Hosts: 5, Beside: []string{olderVersion}, Log: testLog{t}}
@@ -102,13 +104,26 @@ func TestUpgrade(t *testing.T) {
 		tellSteps(t, r.events)
 	})
 
-	step(t, "another machine finishes it", func(t *testing.T) {
-		l.state = t.TempDir()
-		r := l.run(ctx, t, "upgrade", l.inventory, "--to", "1.37", "--yes", "-o", "json")
+	upgrade := []string{"upgrade", l.inventory, "--to", "1.37", "--yes", "-o", "json"}
+	l.state = t.TempDir() // another machine goes on
+	for _, cut := range []struct {
+		what, step string
+		host       *host.Host
+	}{
+		{"the third control plane", "n3/upgrade", l.Hosts[2]},
+		{"a worker", "n4/kubelet", l.Hosts[3]},
+	} {
+		step(t, cut.what+" loses its power while it is upgraded", func(t *testing.T) {
+			l.cutPower(ctx, t, cut.host, cut.step, upgrade...)
+		})
+	}
+
+	step(t, "the same command finishes it", func(t *testing.T) {
+		r := l.run(ctx, t, upgrade...)
 		if r.code != 0 {
 			t.Fatalf("upgrade ended with %d:\n%s\nlast events:\n%s", r.code, r.stderr, lastEvents(r.events, 25))
 		}
-		t.Logf("five nodes upgraded in %s, the broken-off run included", time.Since(began).Round(time.Second))
+		t.Logf("five nodes upgraded in %s, the broken-off runs included", time.Since(began).Round(time.Second))
 		tellSteps(t, r.events)
 		versions := strings.Fields(kubectl(ctx, t, l.Hosts[0], "get", "nodes", "-o", "jsonpath={.items[*].status.nodeInfo.kubeletVersion}"))
 		if len(versions) != 5 || strings.Count(strings.Join(versions, " "), newerVersion) != 5 {
@@ -131,7 +146,7 @@ func TestUpgrade(t *testing.T) {
 			}
 		}
 	})
-	api.report(t, "an upgrade, one run of it broken off")
+	api.report(t, "an upgrade, three runs of it broken off")
 	if api.lost() > time.Second {
 		t.Errorf("requests of the API failed for %s in all, want at most 1 s", api.lost())
 	}

@@ -11,14 +11,20 @@ import (
 	"kforge.dev/kforge/pkg/inventory"
 )
 
-// TestYears is what a cluster of three control planes and two workers meets: one
-// dies for good, etcd's data are lost in part and as a whole, the first is retired.
+// TestYears is what a cluster of three control planes and two workers meets: the
+// disk of one fills up, one dies for good, etcd's data are lost in part and as a
+// whole, the first is retired.
 func TestYears(t *testing.T) {
 	ctx := t.Context()
 	l := planesUp(ctx, t, 5)
 	defer l.down(context.WithoutCancel(ctx), t)
 	l.write(t, "n1=control-plane", "n2=control-plane", "n3=control-plane", "n4=worker", "n5=worker")
+	// A disk of its own, which can be made as small as what lies on it.
+	if _, err := l.Hosts[2].Exec(ctx, "sh", "-c", "mkdir -p /var/lib/etcd && mount -t tmpfs -o size=16g,mode=700 etcd /var/lib/etcd"); err != nil {
+		t.Fatal(err)
+	}
 	l.apply(ctx, t)
+	l.diskFull(ctx, t)
 	l.replaceDead(ctx, t)
 	l.etcdBack(ctx, t)
 	l.removeFirst(ctx, t)

@@ -109,7 +109,7 @@ will change before it changes it, and running it again changes nothing.`,
 		}
 		return oneOf("progress", a.progress, "auto", "tty", "plain", "json")
 	}
-	root.AddCommand(a.apply(), a.plan(), a.upgrade(), a.reset(), a.status(), a.check(), a.facts(), a.node(), a.kubeconfig(), a.inventoryCmd(), a.init(), a.bundle(), a.etcdCmd(), a.replay(), a.history(), a.reportCmd(), a.versionCmd())
+	root.AddCommand(a.apply(), a.plan(), a.upgrade(), a.reset(), a.status(), a.check(), a.facts(), a.node(), a.kubeconfig(), a.inventoryCmd(), a.init(), a.bundle(), a.etcdCmd(), a.certsCmd(), a.replay(), a.history(), a.reportCmd(), a.versionCmd())
 	// Cobra's own commands, made early to speak as ours do.
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

@@ -153,7 +153,7 @@ func clusterConfig(in Input) (*kubeadm.ClusterConfiguration, error) {
 		KubernetesVersion:    in.Cluster.Version,
 		ControlPlaneEndpoint: in.APIServer,
 		ImageRepository:      repository,
-		APIServer:            kubeadm.APIServer{CertSANs: in.certSANs()},
+		APIServer:            kubeadm.APIServer{CertSANs: in.CertSANs()},
 		DNS:                  kubeadm.DNS{ImageMeta: kubeadm.ImageMeta{ImageRepository: dnsRepository, ImageTag: dnsTag}},
 		Etcd: kubeadm.Etcd{Local: &kubeadm.LocalEtcd{
 			ImageMeta: kubeadm.ImageMeta{ImageRepository: etcdRepository, ImageTag: etcdTag},

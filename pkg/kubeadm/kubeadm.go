@@ -91,8 +91,8 @@ func (in Input) bindPort() int32 {
 	return 6443
 }
 
-// certSANs are the further names of the API server's certificate, sorted.
-func (in Input) certSANs() []string {
+// CertSANs are the further names of the API server's certificate, sorted.
+func (in Input) CertSANs() []string {
 	host, _, _ := net.SplitHostPort(in.APIServer)
 	// The loopback names are there from the start, so that nodes can be given a
 	// load balancer of their own when further control planes come.

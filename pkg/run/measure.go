@@ -3,11 +3,10 @@ package run
 import (
 	"cmp"
 	"context"
-	"crypto/x509"
-	"encoding/pem"
 	"slices"
 	"sync"
 
+	"kforge.dev/kforge/pkg/certs"
 	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/event"
 	"kforge.dev/kforge/pkg/facts"
@@ -219,13 +218,9 @@ func (s *session) certificates(ctx context.Context, m *measured, name string) {
 			s.unmeasured(ctx, name, file, err)
 			continue
 		}
-		block, _ := pem.Decode(raw)
-		if block == nil {
-			continue
-		}
-		if cert, err := x509.ParseCertificate(block.Bytes); err == nil {
+		if chain, err := certs.Parse(raw); err == nil {
 			m.mu.Lock()
-			m.certificates[name] = append(m.certificates[name], facts.Certificate{Path: file, NotBefore: float64(cert.NotBefore.Unix()), NotAfter: float64(cert.NotAfter.Unix())})
+			m.certificates[name] = append(m.certificates[name], facts.Certificate{Path: file, NotBefore: float64(chain[0].NotBefore.Unix()), NotAfter: float64(chain[0].NotAfter.Unix())})
 			m.mu.Unlock()
 		}
 	}

@@ -32,23 +32,16 @@ const statusPatience = 20 * time.Second
 // looked at is in the view with its reason; the error is of looks that could not
 // be taken at all. Nothing is recorded.
 func Status(ctx context.Context, e *Env, o Options) (*StatusView, error) {
-	c, _, err := inventory.Load(o.Inventory)
+	s, err := lookAtAll(e, o, "status")
 	if err != nil {
 		return nil, err
 	}
-	s := &session{env: e, options: o, cluster: c, command: "status", started: time.Now(), sink: warningsTo(e), mode: wire.ReadOnly, left: map[string]error{}, parallel: parallel}
-	s.watch = &stopwatch{sink: s.sink, phases: map[string]float64{}}
-	if s.scope, err = newScope(c, nil, nil); err != nil {
-		return nil, err
-	}
+	defer s.fleet.close()
+	c := s.cluster
 	v := &StatusView{Cluster: c.Name, Inventory: o.Inventory, Time: s.started.UTC(), Wanted: c.Version}
 	if v.LastRun, err = newestChange(e.StateDir, c.Name); err != nil {
 		return nil, err
 	}
-	if err := s.look(c.Hosts); err != nil {
-		return nil, err
-	}
-	defer s.fleet.close()
 	err = s.beforeSteps(ctx, func(ctx context.Context) error {
 		if err := s.fleet.connect(ctx); err != nil {
 			return err
@@ -61,6 +54,21 @@ func Status(ctx context.Context, e *Env, o Options) (*StatusView, error) {
 	}
 	v.judge()
 	return v, nil
+}
+
+// lookAtAll is a session that looks at all hosts of an inventory, read-only; nothing
+// is recorded. Its fleet is to be closed.
+func lookAtAll(e *Env, o Options, command string) (*session, error) {
+	c, _, err := inventory.Load(o.Inventory)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{env: e, options: o, cluster: c, command: command, started: time.Now(), sink: warningsTo(e), mode: wire.ReadOnly, left: map[string]error{}, parallel: parallel}
+	s.watch = &stopwatch{sink: s.sink, phases: map[string]float64{}}
+	if s.scope, err = newScope(c, nil, nil); err != nil {
+		return nil, err
+	}
+	return s, s.look(c.Hosts)
 }
 
 // status asks all parts side by side; what apply would change comes last, since

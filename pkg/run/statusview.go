@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"kforge.dev/kforge/pkg/certs"
 	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/event"
 	"kforge.dev/kforge/pkg/kube/live"
@@ -238,13 +239,7 @@ func (v *StatusView) judgeCertificates() {
 			}
 			continue
 		}
-		hint := "renew it there: kubeadm certs renew all, then restart the control plane's pods"
-		switch {
-		case c.Name == "kubelet":
-			hint = "the kubelet renews it by itself: look there at journalctl -u kubelet"
-		case c.CA:
-			hint = "a CA has to be replaced on all nodes: see Kubernetes' own guide on rotating CA certificates"
-		}
+		hint := certs.Renewal(certs.File{Name: c.Name, CA: c.CA})
 		switch days := c.Days(v.Time); {
 		case c.End.Before(v.Time):
 			v.find(Unwell, c.Host, hint, "%s ended on %s", what, c.End.Format(time.DateOnly))

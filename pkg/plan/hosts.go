@@ -66,12 +66,12 @@ func (b *builder) prepare(h *host) error {
 	}
 	// The first kubeadm init asks for the API at the address before the
 	// administrators that it makes may do anything.
-	return b.virtualIP(h, virtualIPStep, h == b.control && !h.joined())
+	return b.virtualIP(h, "virtual-ip", PhasePrepare, h == b.control && !h.joined())
 }
 
 // virtualIP has a control plane take its turn at the API's address. It is there
 // before the host joins, like a load balancer.
-func (b *builder) virtualIP(h *host, step string, first bool) error {
+func (b *builder) virtualIP(h *host, step, phase string, first bool) error {
 	if b.in.Cluster.EndpointMode != inventory.EndpointKubeVIP || !h.ControlPlane() || h.workerStill() {
 		return nil
 	}
@@ -83,11 +83,9 @@ func (b *builder) virtualIP(h *host, step string, first bool) error {
 	if err != nil {
 		return err
 	}
-	b.add(h, step, PhasePrepare, ClassHost, "virtual address of the API", &spec.HostWork{Resources: resources})
+	b.add(h, step, phase, ClassHost, "virtual address of the API", &spec.HostWork{Resources: resources})
 	return nil
 }
-
-const virtualIPStep = "virtual-ip"
 
 // loadBalancer adds the node's own way to the control planes. It is there before
 // the host joins: a control plane needs it in the middle of its join.
@@ -151,7 +149,7 @@ func (b *builder) initialize(h *host) error {
 		}
 		b.add(h, "init", PhaseControlPlane, ClassInit, "control plane "+b.in.Cluster.Version,
 			&spec.HostWork{Resources: []spec.Resource{command}})
-		if err := b.virtualIP(h, virtualIPStep+"-handed-over", false); err != nil {
+		if err := b.virtualIP(h, "virtual-ip-handed-over", PhaseControlPlane, false); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package fleet_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -101,11 +102,19 @@ func TestNodeRepair(t *testing.T) {
 	})
 	f.API.Put("/api/v1/nodes/h003", node)
 	f.API.SetController(nil)
-	ready := time.AfterFunc(time.Second, func() {
+	waits, end := context.WithCancel(t.Context())
+	defer end()
+	go func() { // the node is Ready once its kubelet runs
+		for m.Host.Unit("kubelet.service").Active != "active" {
+			select {
+			case <-waits.Done():
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
 		node["status"] = kubetest.Object{"conditions": []any{kubetest.Object{"type": "Ready", "status": "True"}}}
 		f.API.Put("/api/v1/nodes/h003", node)
-	})
-	defer ready.Stop()
+	}()
 	told, steps, err := repair("h003", false)
 	if err != nil || !strings.Contains(told, "its node is not Ready; apply puts it right") || len(steps) > 0 || m.Host.Unit("kubelet.service").Active != "active" {
 		t.Errorf("%v; told %q, steps %v, kubelet %v", err, told, steps, m.Host.Unit("kubelet.service").Active)

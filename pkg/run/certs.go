@@ -76,6 +76,9 @@ func Certificates(ctx context.Context, e *Env, o Options, soon time.Duration) (*
 		v.add(n)
 	}
 	v.Findings = append(v.Findings, certs.Judge(nodes, v.Time, soon)...)
+	if len(v.Certificates) == 0 {
+		v.Findings = append(v.Findings, certs.Finding{Severity: certs.Note, Text: "no host that was reached is a node", Hint: "kforge apply " + o.Inventory})
+	}
 	v.judge(s.fleet.unreachable)
 	return v, nil
 }

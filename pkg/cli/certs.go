@@ -44,18 +44,13 @@ certificate ends within the time of --within, and with 3 when something could no
 looked at. Of these, 1 counts first, then 3.`,
 		Args: atMostOne("INVENTORY"),
 		RunE: func(c *cobra.Command, args []string) error {
-			if a.progress == "json" { // there are no events, and stdout is the result
-				return oneOf("progress", a.progress, "auto", "tty", "plain")
-			}
 			if within < 0 {
 				return diag.New(diag.Invalid, "", "--within is %s, and takes 0 or more", within)
 			}
-			a.progress = "plain"
-			env, o, err := a.env(&f, args)
+			env, o, err := a.lookEnv(&f, args)
 			if err != nil {
 				return err
 			}
-			a.ended = nil        // no summary tells of the errors
 			a.hosts.Store(false) // nothing on hosts has to be let end
 			v, err := run.Certificates(c.Context(), env, o, within)
 			if err != nil {

@@ -38,6 +38,17 @@ func (a *app) resultEnv(f *clusterFlags, args []string) (*run.Env, run.Options, 
 	return a.env(f, args)
 }
 
+// lookEnv is the world of a command that only looks, and keeps no record.
+func (a *app) lookEnv(f *clusterFlags, args []string) (*run.Env, run.Options, error) {
+	if a.progress == "json" { // there are no events, and stdout is the result
+		return nil, run.Options{}, oneOf("progress", a.progress, "auto", "tty", "plain")
+	}
+	a.progress = "plain"
+	env, o, err := a.env(f, args)
+	a.ended = nil // no summary tells of the errors
+	return env, o, err
+}
+
 func (a *app) etcdStatus() *cobra.Command {
 	var f clusterFlags
 	c := &cobra.Command{
@@ -47,15 +58,10 @@ func (a *app) etcdStatus() *cobra.Command {
 takes. Works without quorum too. The exit code is 1 when something is wrong.`,
 		Args: atMostOne("INVENTORY"),
 		RunE: func(c *cobra.Command, args []string) error {
-			if a.progress == "json" { // there are no events, and stdout is the result
-				return oneOf("progress", a.progress, "auto", "tty", "plain")
-			}
-			a.progress = "plain"
-			env, o, err := a.env(&f, args)
+			env, o, err := a.lookEnv(&f, args)
 			if err != nil {
 				return err
 			}
-			a.ended = nil // no summary tells of the errors
 			view, err := run.EtcdStatus(c.Context(), env, o)
 			if view == nil {
 				return err

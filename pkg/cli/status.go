@@ -31,18 +31,13 @@ unwell, with 2 when apply or upgrade would change something, and with 3 when hos
 could not be looked at. Of these, 1 counts first, then 3.`,
 		Args: atMostOne("INVENTORY"),
 		RunE: func(c *cobra.Command, args []string) error {
-			if a.progress == "json" { // there are no events, and stdout is the result
-				return oneOf("progress", a.progress, "auto", "tty", "plain")
-			}
 			if every < time.Second {
 				return diag.New(diag.Invalid, "", "--interval is %s, and takes 1s or more", every)
 			}
-			a.progress = "plain"
-			env, o, err := a.env(&f, args)
+			env, o, err := a.lookEnv(&f, args)
 			if err != nil {
 				return err
 			}
-			a.ended = nil        // no summary tells of the errors
 			a.hosts.Store(false) // nothing on hosts has to be let end
 			look := func() (*run.StatusView, error) { return run.Status(c.Context(), env, o) }
 			if watch {

@@ -53,7 +53,7 @@ func Init(in Input) (spec.Resource, error) {
 			Inputs:         map[string]spec.Secret{"config": config},
 			Unless:         []string{AdminConf},
 			Recover:        reset,
-			RecoverKeeps:   []string{node.LoadBalancerManifest},
+			RecoverKeeps:   []string{node.LoadBalancerManifest, node.VirtualIPManifest},
 			TimeoutSeconds: node.Scale(600, in.Host.TimeoutScale),
 			Hint: "look at the control plane's containers: `crictl ps -a`, and at `journalctl -u kubelet`; " +
 				"then run the same again: what was half done is reset first",
@@ -117,7 +117,7 @@ func Join(in Input) (spec.Resource, error) {
 			},
 			Unless:         joinLeaves(in.Host),
 			Recover:        reset,
-			RecoverKeeps:   []string{node.LoadBalancerManifest},
+			RecoverKeeps:   []string{node.LoadBalancerManifest, node.VirtualIPManifest},
 			TimeoutSeconds: node.Scale(420, in.Host.TimeoutScale),
 			Hint: "can the host reach the API at " + in.APIServer + "? look at `journalctl -u kubelet` on it; " +
 				"then run the same again: what was half done is reset first",

@@ -8,8 +8,9 @@ import (
 	"kforge.dev/kforge/pkg/spec"
 )
 
-// VirtualIPManifest is the static pod of kube-vip on a control plane.
-const VirtualIPManifest = "/etc/kubernetes/manifests/kube-vip.yaml"
+// VirtualIPManifest is the static pod of kube-vip on a control plane. It is not
+// called kube-vip.yaml: a site may have one of its own by that name.
+const VirtualIPManifest = "/etc/kubernetes/manifests/kforge-vip.yaml"
 
 // VirtualIP gives a control plane's part in the API's virtual address: a static
 // pod of kube-vip, which holds a lease with the others and puts the address on
@@ -39,12 +40,12 @@ func VirtualIP(in Input, image string, first bool) ([]spec.Resource, error) {
 	if first {
 		values["Kubeconfig"] = "/etc/kubernetes/super-admin.conf"
 	}
-	manifest, err := render("kube-vip.yaml", values)
+	manifest, err := render("kforge-vip.yaml", values)
 	if err != nil {
 		return nil, err
 	}
 	values["UID"] = uid(in.Host.Name, manifest)
-	if manifest, err = render("kube-vip.yaml", values); err != nil {
+	if manifest, err = render("kforge-vip.yaml", values); err != nil {
 		return nil, err
 	}
 	return []spec.Resource{file(VirtualIPManifest, 0o600, manifest, "control planes pass the API's address on")}, nil

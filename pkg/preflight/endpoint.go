@@ -3,6 +3,7 @@ package preflight
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"kforge.dev/kforge/pkg/facts"
@@ -27,7 +28,7 @@ func SiteEndpoint(c *inventory.Cluster) (host string, port facts.Port, ok bool) 
 func endpoint(in Input, h inventory.ResolvedHost, f *facts.Host) []Finding {
 	s, asked := in.Endpoint[h.Name]
 	if in.Cluster.EndpointMode == inventory.EndpointKubeVIP {
-		return append(virtualNetwork(in, h, f), virtualAddress(in, s, asked)...)
+		return append(virtualNetwork(in, h, f), virtualAddress(in, h, s, asked)...)
 	}
 	switch {
 	case !asked || s.Open:
@@ -42,16 +43,23 @@ func endpoint(in Input, h inventory.ResolvedHost, f *facts.Host) []Finding {
 
 // virtualAddress is about who has the address: nobody before the first control
 // plane runs, one of them from then on.
-func virtualAddress(in Input, s facts.PortState, asked bool) []Finding {
+func virtualAddress(in Input, h inventory.ResolvedHost, s facts.PortState, asked bool) []Finding {
 	answers := s.Open || s.Error == "refused"
 	switch {
+	case in.hasControlPlane() && !in.hasVirtualIP():
+		// The address has to be in the API servers' certificates, which are there.
+		if !h.ControlPlane() {
+			return nil
+		}
+		return errorf("choose endpointMode local or external", "the cluster was made without a virtual address: its certificates are not for it")
 	case !asked || answers == in.hasControlPlane():
 		return nil
 	case answers:
 		return errorf("find the machine and give it another address, or name an address that is free: spec.kubernetes.endpoint",
 			"some machine has the API's virtual address %s already", in.Cluster.Endpoint)
 	}
-	return errorf("look at the pods kube-vip of the control planes: one of them holds the address",
+	// No error: apply goes by a control plane's own API server, and may mend it.
+	return warnf("look at the pods kforge-vip of the control planes: one of them holds the address",
 		"the API's virtual address %s is not reached: %s", in.Cluster.Endpoint, s.Error)
 }
 
@@ -80,6 +88,17 @@ func virtualNetwork(in Input, h inventory.ResolvedHost, f *facts.Host) []Finding
 func (in Input) hasControlPlane() bool {
 	for _, f := range in.Facts {
 		if f != nil && f.Kubernetes.AdminConf {
+			return true
+		}
+	}
+	return false
+}
+
+// hasVirtualIP tells whether a control plane takes part in the virtual address
+// already.
+func (in Input) hasVirtualIP() bool {
+	for _, f := range in.Facts {
+		if f != nil && slices.ContainsFunc(f.Leftovers, func(l facts.Leftover) bool { return l.Path == node.VirtualIPManifest }) {
 			return true
 		}
 	}

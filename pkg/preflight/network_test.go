@@ -185,9 +185,11 @@ var networkCases = []struct {
 		[]string{"error dns-names n2: api.example.com does not resolve"}},
 	{"nobody has the virtual address yet", virtualIP("10.0.0.100:6443", facts.PortState{Error: "no answer"}), nil},
 	{"somebody has the virtual address", virtualIP("10.0.0.100:6443", facts.PortState{Error: "refused"}), []string{"error endpoint n2: some machine has the API's virtual address 10.0.0.100:6443"}},
-	{"the virtual address answers", all(virtualIP("10.0.0.100:6443", facts.PortState{Open: true}), on("n1", func(f *facts.Host) { f.Kubernetes.AdminConf = true })), nil},
-	{"no control plane holds the virtual address", all(virtualIP("10.0.0.100:6443", facts.PortState{Error: "no answer"}), on("n1", func(f *facts.Host) { f.Kubernetes.AdminConf = true })),
-		[]string{"error endpoint n2: virtual address 10.0.0.100:6443 is not reached: no answer"}},
+	{"the virtual address answers", all(virtualIP("10.0.0.100:6443", facts.PortState{Open: true}), on("n1", holdsAddress)), nil},
+	{"a cluster without a virtual address", all(virtualIP("10.0.0.100:6443", facts.PortState{Error: "no answer"}), on("n1", func(f *facts.Host) { f.Kubernetes.AdminConf = true })),
+		[]string{"error endpoint n1: the cluster was made without a virtual address"}},
+	{"no control plane holds the virtual address", all(virtualIP("10.0.0.100:6443", facts.PortState{Error: "no answer"}), on("n1", holdsAddress)),
+		[]string{"warning endpoint n2: virtual address 10.0.0.100:6443 is not reached: no answer"}},
 	{"the virtual address is of another network", virtualIP("10.9.0.100:6443", facts.PortState{Error: "no answer"}), []string{"error endpoint n1: virtual address 10.9.0.100 lies in no network of"}},
 	{"the site's load balancer answers", siteBalancer(facts.PortState{Open: true}), nil},
 	{"the site's load balancer is silent", siteBalancer(facts.PortState{Error: "no answer"}), []string{"error endpoint n2: lb.example.com:6443 is not reached: no answer"}},
@@ -381,6 +383,11 @@ func TestJoinedHostsAreLeftAlone(t *testing.T) {
 			t.Errorf("the disk of %s is measured: joining %v, else %v", h.Name, preflight.Syncs(h, f, true), preflight.Syncs(h, f, false))
 		}
 	}
+}
+
+func holdsAddress(f *facts.Host) {
+	f.Kubernetes.AdminConf = true
+	f.Leftovers = append(f.Leftovers, facts.Leftover{Kind: "kubernetes", Path: "/etc/kubernetes/manifests/kforge-vip.yaml", Ours: true})
 }
 
 func virtualIP(endpoint string, s facts.PortState) func(*preflight.Input) {

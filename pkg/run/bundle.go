@@ -34,7 +34,8 @@ func BundleCreate(ctx context.Context, e *Env, o BundleOptions, progress func(bu
 		if err != nil {
 			return err
 		}
-		needed = func(items bundle.Items) bundle.Items { return items.For(rolesOf(c)...) }
+		// Further control planes will want a load balancer: the bundle is to last.
+		needed = func(items bundle.Items) bundle.Items { return items.For(append(rolesOf(c), bundle.LoadBalancer)...) }
 		so.LockPath = bundle.LockPath(o.Inventory)
 		if o.Mirror == "" {
 			so.Mirror = c.Mirror

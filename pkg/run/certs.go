@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"kforge.dev/kforge/pkg/certs"
 	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/facts"
@@ -86,54 +84,46 @@ func Certificates(ctx context.Context, e *Env, o Options, soon time.Duration) (*
 // everyCertificate reads those of all nodes that were reached, in the inventory's
 // order.
 func (s *session) everyCertificate(ctx context.Context) []certs.Node {
-	byHost := make([]*certs.Node, len(s.cluster.Hosts))
-	var g errgroup.Group
-	g.SetLimit(s.fleet.dials)
-	for i, h := range s.cluster.Hosts {
-		f := s.fleet.facts[h.Name]
-		if f == nil || !f.Kubernetes.KubeletConf {
-			continue
-		}
-		g.Go(func() error {
-			ctx, cancel := context.WithTimeout(ctx, scaled(statusPatience, h))
-			defer cancel()
-			byHost[i] = s.certificatesOf(ctx, h, f)
-			return nil
-		})
-	}
-	g.Wait() // its functions give no error
-	var out []certs.Node
-	for _, n := range byHost {
-		if n != nil {
-			out = append(out, *n)
-		}
-	}
-	return out
+	byHost := make([]certs.Node, len(s.cluster.Hosts))
+	s.eachNode(ctx, func(ctx context.Context, i int, h inventory.ResolvedHost, f *facts.Host) {
+		byHost[i] = s.certificatesOf(ctx, h, f)
+	})
+	return slices.DeleteFunc(byHost, func(n certs.Node) bool { return n.Name == "" })
 }
 
-func (s *session) certificatesOf(ctx context.Context, h inventory.ResolvedHost, f *facts.Host) *certs.Node {
-	n := &certs.Node{Name: h.Name}
-	plane := f.Kubernetes.AdminConf
-	read := func(path string) ([]byte, error) {
-		on, err := s.fleet.host(ctx, h.Name)
-		if err != nil {
-			return nil, err
-		}
-		return on.Read(ctx, path, 1<<20)
+func (s *session) readFile(ctx context.Context, host, path string) ([]byte, error) {
+	h, err := s.fleet.host(ctx, host)
+	if err != nil {
+		return nil, err
 	}
-	for _, file := range certs.Of(plane) {
-		held := certs.Held{File: file}
-		content, err := read(file.Path)
+	return h.Read(ctx, path, 1<<20)
+}
+
+// held reads a file of a host for its certificate.
+func (s *session) held(ctx context.Context, host string, file certs.File) certs.Held {
+	content, err := s.readFile(ctx, host, file.Path)
+	return heldIn(file, content, err)
+}
+
+// heldIn is what a file's content holds, where it could be read.
+func heldIn(file certs.File, content []byte, err error) certs.Held {
+	held := certs.Held{File: file, Err: err}
+	if err == nil {
 		var chain []*x509.Certificate
-		if err == nil {
-			chain, err = certs.Parse(content)
-		}
-		if held.Err = err; err == nil {
+		if chain, held.Err = certs.Parse(content); held.Err == nil {
 			held.Certificate = chain[0]
 		}
-		n.Held = append(n.Held, held)
 	}
-	if content, err := read(certs.KubeletConf); err == nil {
+	return held
+}
+
+func (s *session) certificatesOf(ctx context.Context, h inventory.ResolvedHost, f *facts.Host) certs.Node {
+	n := certs.Node{Name: h.Name}
+	plane := f.Kubernetes.AdminConf
+	for _, file := range certs.Of(plane) {
+		n.Held = append(n.Held, s.held(ctx, h.Name, file))
+	}
+	if content, err := s.readFile(ctx, h.Name, certs.KubeletConf); err == nil {
 		n.Embedded = certs.Embedded(content)
 	}
 	for _, at := range certs.Endpoints(plane) {
@@ -159,12 +149,8 @@ func handedOut(inventoryPath string) (certs.Node, bool) {
 	if err != nil {
 		return certs.Node{}, false // there need not be one
 	}
-	held := certs.Held{File: certs.File{Name: filepath.Base(path), Path: path, Signer: "ca"}}
-	chain, err := certs.Parse(content)
-	if held.Err = err; err == nil {
-		held.Certificate = chain[0]
-	}
-	return certs.Node{Held: []certs.Held{held}}, true
+	file := certs.File{Name: filepath.Base(path), Path: path, Signer: "ca"}
+	return certs.Node{Held: []certs.Held{heldIn(file, content, nil)}}, true
 }
 
 func (v *CertsView) add(n certs.Node) {

@@ -14,6 +14,7 @@ import (
 	"kforge.dev/kforge/pkg/certs"
 	"kforge.dev/kforge/pkg/diag"
 	"kforge.dev/kforge/pkg/event"
+	"kforge.dev/kforge/pkg/facts"
 	"kforge.dev/kforge/pkg/inventory"
 	"kforge.dev/kforge/pkg/journal"
 	"kforge.dev/kforge/pkg/kube"
@@ -183,6 +184,24 @@ func (s *session) components(pods []live.StaticPod, answers bool) []ComponentVie
 // expiries reads when those of all hosts that were reached end.
 func (s *session) expiries(ctx context.Context) []CertificateView {
 	byHost := make([][]CertificateView, len(s.cluster.Hosts))
+	s.eachNode(ctx, func(ctx context.Context, i int, h inventory.ResolvedHost, f *facts.Host) {
+		for _, file := range certs.Of(f.Kubernetes.AdminConf) {
+			held := s.held(ctx, h.Name, file)
+			v := CertificateView{Host: h.Name, Name: file.Name, Path: file.Path, CA: file.CA}
+			if held.Err != nil {
+				v.Error = diag.From(held.Err)
+			} else {
+				v.End = held.Certificate.NotAfter.UTC()
+			}
+			byHost[i] = append(byHost[i], v)
+		}
+	})
+	return slices.Concat(byHost...)
+}
+
+// eachNode looks at the hosts that were reached and have joined, side by side; i
+// is a host's place in the inventory.
+func (s *session) eachNode(ctx context.Context, look func(ctx context.Context, i int, h inventory.ResolvedHost, f *facts.Host)) {
 	var g errgroup.Group
 	g.SetLimit(s.fleet.dials)
 	for i, h := range s.cluster.Hosts {
@@ -193,34 +212,11 @@ func (s *session) expiries(ctx context.Context) []CertificateView {
 		g.Go(func() error {
 			ctx, cancel := context.WithTimeout(ctx, scaled(statusPatience, h))
 			defer cancel()
-			for _, file := range certs.Of(f.Kubernetes.AdminConf) {
-				byHost[i] = append(byHost[i], s.expiry(ctx, h.Name, file))
-			}
+			look(ctx, i, h, f)
 			return nil
 		})
 	}
 	g.Wait() // its functions give no error
-	return slices.Concat(byHost...)
-}
-
-func (s *session) expiry(ctx context.Context, host string, file certs.File) CertificateView {
-	v := CertificateView{Host: host, Name: file.Name, Path: file.Path, CA: file.CA}
-	err := func() error {
-		h, err := s.fleet.host(ctx, host)
-		if err != nil {
-			return err
-		}
-		content, err := h.Read(ctx, file.Path, 1<<20)
-		if err != nil {
-			return err
-		}
-		v.End, err = certs.End(content)
-		return err
-	}()
-	if err != nil {
-		v.Error = diag.From(err)
-	}
-	return v
 }
 
 // drift plans as apply would, without its preflight, and counts.

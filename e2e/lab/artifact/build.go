@@ -68,7 +68,7 @@ func goEnv(g group, goCache string) []string {
 	if g.Cgo {
 		cgo = "CGO_ENABLED=1"
 	}
-	// GOGC: the compiler collects garbage less often, a tenth of its time.
+	// GOGC: the compiler collects garbage less often, memory for time.
 	env := []string{cgo, "GOOS=linux", "GOARCH=amd64", "GOWORK=off", "GOFLAGS=" + goFlags, "GOGC=300"}
 	if goCache != "" {
 		env = append(env, "GOCACHE="+goCache)

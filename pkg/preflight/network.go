@@ -14,6 +14,10 @@ import (
 // vxlanOverhead is what flannel's overlay takes from each packet.
 const vxlanOverhead = 50
 
+// Blocked tells whether a port was not reached. One that somebody else holds
+// would not answer our datagrams.
+func Blocked(p facts.PortState) bool { return !p.Open && (!p.Held || p.Proto != "udp") }
+
 // ports finds needed ports that are not reached. A port that is blocked is told
 // of the host that has it, since its firewall is the likely cause; the API's is
 // told of who cannot reach it, since that is who cannot join.
@@ -34,7 +38,7 @@ func ports(in Input) []Finding {
 		}
 		for _, n := range needs(in.Cluster, src, dst) {
 			i := slices.IndexFunc(p.Ports, func(s facts.PortState) bool { return s.Port == n.Port })
-			if i < 0 || p.Ports[i].Open || p.Ports[i].Held && n.Proto == "udp" {
+			if i < 0 || !Blocked(p.Ports[i]) {
 				continue
 			}
 			b := blocked{host: p.To, n: n, to: p.To, why: p.Ports[i].Error}

@@ -40,6 +40,7 @@ type gate struct {
 	knocks int     // ways to it that are to be measured, or are being
 	inside int     // those that are being measured
 	crowd  []*path // those that wait for room
+	again  int     // ways to it that were sent back
 }
 
 // dialers is how many hosts dial at a time. One that hears from all others at
@@ -50,6 +51,10 @@ const dialers = 64
 // datagrams: of a thousand hosts that all ask the control plane at once, some
 // would hear nothing and blame a firewall.
 const room = 32
+
+// secondLooks is how many ways to one host are measured twice: where a firewall
+// is in the way, so many tell it as well as a thousand, which would take minutes.
+const secondLooks = room
 
 type doorState int
 
@@ -66,6 +71,7 @@ type path struct {
 	preflight.Way
 	from, to *gate
 	waits    bool // in to's crowd
+	again    bool // it was sent back once
 }
 
 func (p *path) other(g *gate) *gate {
@@ -170,22 +176,45 @@ func (d *doors) closed(name string) []move {
 	return d.advance([]*gate{g})
 }
 
-// dialled: the host has measured these ways.
-func (d *doors) dialled(name string, ways []preflight.Way) []move {
+// dialled: the host has measured these ways, and found doubtful what leads
+// nowhere. Such a way is measured once more, through a door that was opened anew:
+// a busy host or a network that has just come up is no firewall.
+func (d *doors) dialled(name string, ways, doubtful []preflight.Way) []move {
 	g := d.gates[name]
 	g.dialling = false
 	d.busy--
 	touched := []*gate{g}
 	for _, w := range ways {
 		to := d.gates[w.To]
-		to.knocks--
 		to.inside--
+		if !d.sendBack(g, to, doubtful) {
+			to.knocks--
+		}
 		touched = append(touched, to)
 		for _, p := range to.crowd { // room was made: some of them can go in
 			touched = append(touched, p.from)
 		}
 	}
 	return d.advance(touched)
+}
+
+// sendBack has a doubtful way measured again.
+func (d *doors) sendBack(from, to *gate, doubtful []preflight.Way) bool {
+	if to.broken || to.again == secondLooks || !slices.ContainsFunc(doubtful, func(w preflight.Way) bool { return w.To == to.name }) {
+		return false
+	}
+	i := slices.IndexFunc(from.ways, func(p *path) bool { return p.from == from && p.to == to })
+	p := from.ways[i]
+	if p.again {
+		return false
+	}
+	p.again = true
+	to.again++
+	from.toDial = append(from.toDial, p)
+	if to.door == doorOpen {
+		to.door = doorStale
+	}
+	return true
 }
 
 // advance gives what can begin or end at these hosts.

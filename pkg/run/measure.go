@@ -3,6 +3,7 @@ package run
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 
@@ -19,7 +20,7 @@ import (
 // measured is what hosts measured of each other and of their own surroundings.
 type measured struct {
 	mu           sync.Mutex
-	paths        []facts.Path
+	paths        map[[2]string]facts.Path // by who dials and who is dialled
 	lookups      map[string][]facts.Lookup
 	sync         map[string]*facts.SyncTimes
 	certificates map[string][]facts.Certificate
@@ -29,7 +30,7 @@ type measured struct {
 
 func newMeasured() *measured {
 	return &measured{
-		lookups: map[string][]facts.Lookup{}, sync: map[string]*facts.SyncTimes{},
+		paths: map[[2]string]facts.Path{}, lookups: map[string][]facts.Lookup{}, sync: map[string]*facts.SyncTimes{},
 		certificates: map[string][]facts.Certificate{}, ntp: map[string][]facts.NTPAnswer{},
 		endpoint: map[string]facts.PortState{},
 	}
@@ -42,12 +43,12 @@ func (m *measured) input(s *session) preflight.Input {
 	for i, h := range s.cluster.Hosts {
 		place[h.Name] = i
 	}
-	slices.SortFunc(m.paths, func(a, b facts.Path) int {
+	paths := slices.SortedFunc(maps.Values(m.paths), func(a, b facts.Path) int {
 		return cmp.Or(cmp.Compare(place[a.From], place[b.From]), cmp.Compare(place[a.To], place[b.To]))
 	})
 	return preflight.Input{
 		Cluster: s.cluster, Facts: s.fleet.facts,
-		Paths: m.paths, Lookups: m.lookups, Sync: m.sync, Certificates: m.certificates, NTP: m.ntp, Endpoint: m.endpoint,
+		Paths: paths, Lookups: m.lookups, Sync: m.sync, Certificates: m.certificates, NTP: m.ntp, Endpoint: m.endpoint,
 	}
 }
 

@@ -148,25 +148,30 @@ func (n *network) act(ctx context.Context, m move) {
 			d.Targets = append(d.Targets, n.open[w.To].target(w))
 		}
 		n.acting.Go(func() {
-			n.dial(ctx, m, d)
-			n.tell(func() []move { return n.doors.dialled(m.host, m.ways) })
+			doubtful := n.dial(ctx, m, d)
+			n.tell(func() []move { return n.doors.dialled(m.host, m.ways, doubtful) })
 		})
 	case finished:
 		close(n.ends[m.host])
 	}
 }
 
-func (n *network) dial(ctx context.Context, m move, d wire.Dial) {
+// dial measures and keeps ways, and gives those on which a port was not reached.
+func (n *network) dial(ctx context.Context, m move, d wire.Dial) (doubtful []preflight.Way) {
 	out := n.s.ask(ctx, m.host, "the network", wire.Probe{Dial: &d})
 	if out == nil || len(out.Paths) != len(m.ways) {
-		return
+		return nil
 	}
 	n.m.mu.Lock()
 	defer n.m.mu.Unlock()
 	for i, p := range out.Paths {
 		p.From, p.To = m.ways[i].From, m.ways[i].To
-		n.m.paths = append(n.m.paths, p)
+		if slices.ContainsFunc(p.Ports, preflight.Blocked) {
+			doubtful = append(doubtful, m.ways[i])
+		}
+		n.m.paths[[2]string{p.From, p.To}] = p // in the place of what was found at first
 	}
+	return doubtful
 }
 
 // listen holds a host's ports open until ctx ends or the time is up.
@@ -178,6 +183,7 @@ func (n *network) listen(ctx context.Context, name string) {
 	defer cancel()
 	watch.Go(func() { n.watch(holding, cancel, name, ready) })
 
+	began := time.Now()
 	err := n.hold(holding, name, func(d *door) {
 		close(ready)
 		n.tell(func() []move {
@@ -185,6 +191,9 @@ func (n *network) listen(ctx context.Context, name string) {
 			return n.doors.opened(name, true)
 		})
 	})
+	if err == nil && holding.Err() == nil && time.Since(began) < listenTime {
+		err = diag.New(diag.Internal, "hold ports open", "the host closed its ports early, after %s", time.Since(began).Round(time.Millisecond))
+	}
 	if err != nil {
 		n.s.unmeasured(ctx, name, "the network", err)
 	}

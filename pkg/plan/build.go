@@ -84,6 +84,7 @@ type host struct {
 	images []spec.Image
 	ip     string
 	last   string // id of the last step of its chain
+	beside string // id of a step beside the chain that its next step needs too
 	adopt  bool   // a node that somebody else made: what is there is taken over
 }
 
@@ -264,16 +265,24 @@ func (b *builder) note(host, hint, format string, args ...any) {
 
 // add puts a step of a host behind the last one of its chain.
 func (b *builder) add(h *host, name, phase, class, title string, work any, needs ...string) {
-	if h.last != "" {
-		needs = append([]string{h.last}, needs...)
-	}
-	h.last = h.Name + "/" + name
+	needs = append(h.prepared(), needs...)
+	h.last, h.beside = h.Name+"/"+name, ""
 	if w, ok := work.(*spec.HostWork); ok && h.adopt {
 		takeOver(w.Resources)
 	}
 	b.steps = append(b.steps, graph.Step{
 		ID: h.last, Host: h.Name, Phase: phase, Class: class, Title: title, Needs: needs, Work: work,
 	})
+}
+
+// prepared are the steps of the host that its next one needs.
+func (h *host) prepared() (ids []string) {
+	for _, id := range []string{h.last, h.beside} {
+		if id != "" {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // addCluster puts a step of the cluster and gives its id.

@@ -33,6 +33,15 @@ func (b *builder) prepare(h *host) error {
 	}
 	b.add(h, "containerd", PhasePrepare, ClassHost, "containerd "+h.node.Containerd.Version,
 		&spec.HostWork{Resources: runtime})
+	first := h.images
+	if h == b.control {
+		first, _ = h.splitImages()
+	}
+	// containerd is all that images need: they come in while the rest is sent.
+	images := graph.Step{
+		ID: h.Name + "/images", Host: h.Name, Phase: PhaseImages, Class: ClassImage, Title: "container images",
+		Needs: []string{h.last}, Beside: true, Work: &spec.HostWork{Resources: node.Images(first)},
+	}
 
 	resolver, err := node.ChooseResolver(b.in.Cluster.DNSServers, h.facts.Resolver, b.in.FallbackDNS)
 	if err != nil {
@@ -55,12 +64,8 @@ func (b *builder) prepare(h *host) error {
 	}
 	b.add(h, "kubelet", PhasePrepare, ClassHost, title, &spec.HostWork{Resources: kubelet})
 
-	first := h.images
-	if h == b.control {
-		first, _ = h.splitImages()
-	}
-	b.add(h, "images", PhaseImages, ClassImage, "container images",
-		&spec.HostWork{Resources: node.Images(first)})
+	b.steps = append(b.steps, images)
+	h.beside = images.ID
 	if err := b.loadBalancer(h); err != nil {
 		return err
 	}
@@ -133,7 +138,7 @@ func turn(image spec.Image) int {
 // initialize adds the own steps of the control plane that the run goes by: it
 // begins the cluster, unless it has one.
 func (b *builder) initialize(h *host) error {
-	prepared := h.last
+	prepared := h.prepared()
 	if !h.joined() {
 		if b.in.Restore != nil {
 			if err := b.restore(h); err != nil {
@@ -158,7 +163,7 @@ func (b *builder) initialize(h *host) error {
 	_, after := h.splitImages()
 	b.steps = append(b.steps, graph.Step{
 		ID: h.Name + "/images-addons", Host: h.Name, Phase: PhaseImages, Class: ClassImage, Title: "container images of add-ons",
-		Needs: []string{prepared}, Beside: true, Work: &spec.HostWork{Resources: node.Images(after)},
+		Needs: prepared, Beside: true, Work: &spec.HostWork{Resources: node.Images(after)},
 	})
 	b.running(h)
 	return nil

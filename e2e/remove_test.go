@@ -44,7 +44,7 @@ func (l *planesLab) replaceDead(ctx context.Context, t *testing.T) {
 func (l *planesLab) removeFirst(ctx context.Context, t *testing.T) {
 	step(t, "the first control plane is removed and cleaned, though its power is cut in the middle", func(t *testing.T) {
 		p := startProbe(ctx, t, l.Hosts[3], inventory.LocalEndpoint)
-		l.cutPower(ctx, t, l.Hosts[0], "n1/clean", "node", "remove", "n1", "-i", l.inventory, "--yes", "-o", "json")
+		l.cutPower(ctx, t, l.Hosts[0], "n1/clean", func() {}, "node", "remove", "n1", "-i", l.inventory, "--yes", "-o", "json")
 		l.leaves(ctx, t, "n1")
 		p.report(t, "the removal of the first control plane")
 		left, err := l.Hosts[0].Exec(ctx, "sh", "-c", "ls -d /etc/kubernetes /var/lib/etcd /var/lib/kubelet /usr/local/bin/kubelet 2>/dev/null; pgrep -l kube; nft list tables | grep -E 'kube|flannel'")

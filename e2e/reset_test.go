@@ -128,7 +128,7 @@ func TestReset(t *testing.T) {
 
 	step(t, "a node is removed from cluster and inventory, though its power is cut in the middle", func(t *testing.T) {
 		remove := []string{"node", "remove", "n3", "-i", k.inventory, "--yes", "-o", "json"}
-		k.cutPower(ctx, t, n3, "n3/clean", remove...)
+		k.cutPower(ctx, t, n3, "n3/clean", func() {}, remove...)
 		if text, err := os.ReadFile(k.inventory); err != nil || !strings.Contains(string(text), "n3") {
 			t.Errorf("a host that was not cleaned is struck out (%v):\n%s", err, text)
 		}
@@ -149,7 +149,7 @@ func TestReset(t *testing.T) {
 
 	step(t, "a node is added, though its power is cut in the middle", func(t *testing.T) {
 		add := []string{"node", "add", "n3=root@" + n3.Address, "-i", k.inventory, "--yes", "-o", "json"}
-		k.cutPower(ctx, t, n3, "n3/join", add...)
+		k.cutPower(ctx, t, n3, "n3/join", func() {}, add...)
 		nodesReady(ctx, t, n1, 2)
 		if r := k.run(ctx, t, add...); r.code != 0 {
 			t.Fatalf("exit code %d:\n%s\n%s", r.code, r.stderr, lastEvents(r.events, 10))
@@ -178,13 +178,15 @@ func TestReset(t *testing.T) {
 }
 
 // cutPower runs a command and takes the power from a host when a step begins;
-// the run must fail and say so. Then the host has its power again.
-func (k *kforge) cutPower(ctx context.Context, t *testing.T, h *host.Host, step string, args ...string) {
+// the run must fail and say so. Then the host has its power again. before is called
+// when that is about to happen.
+func (k *kforge) cutPower(ctx context.Context, t *testing.T, h *host.Host, step string, before func(), args ...string) {
 	t.Helper()
 	cut := false
 	r, err := k.watch(ctx, func(e event.Event, _ *os.Process) {
 		if e.Event == event.StepStart && e.Step == step && !cut {
 			cut = true
+			before()
 			if err := h.Kill(ctx); err != nil {
 				t.Error(err)
 			}

@@ -39,7 +39,9 @@ type upgrader struct {
 	o       UpgradeOptions
 	version string
 	images  []string // steps that import images, of all hosts
-	letInto []string // steps that end what an earlier run has begun
+	// planeImages are those of control planes.
+	planeImages []string
+	letInto     []string // steps that end what an earlier run has begun
 }
 
 // Upgrade gives the steps that bring a cluster to the version of in.Cluster, at
@@ -84,7 +86,10 @@ func Upgrade(in Input, o UpgradeOptions) (*Plan, error) {
 }
 
 // bringImages imports what the new version needs, and tells of hosts left alone.
+// Control planes take turns: an import keeps a disk busy, and an etcd that waits
+// for its disk is of no use. One of three may be slow, two may not.
 func (u *upgrader) bringImages() {
+	var before []string
 	for _, h := range u.hosts {
 		if !h.joined() {
 			u.note(h.Name, "run kforge apply when the upgrade is done", "is no node yet: left as it is")
@@ -92,6 +97,11 @@ func (u *upgrader) bringImages() {
 		}
 		u.add(h, "images", PhaseImages, ClassImage, "container images of "+u.version, &spec.HostWork{Resources: node.Images(h.images)})
 		u.images = append(u.images, h.last)
+		if h.ControlPlane() {
+			u.steps[len(u.steps)-1].After = before
+			before = []string{h.last}
+			u.planeImages = append(u.planeImages, h.last)
+		}
 	}
 }
 
@@ -150,7 +160,7 @@ func (u *upgrader) before(gate, etcdTag string) string {
 	if u.localEtcd() {
 		u.steps = append(u.steps, graph.Step{
 			ID: "cluster/etcd", Phase: PhaseControlPlane, Class: ClassKube, Title: "etcd is healthy and a snapshot is taken",
-			Needs: []string{gate}, Work: &spec.EtcdWork{Healthy: &spec.EtcdHealthy{}, Snapshot: u.o.Snapshot},
+			Needs: []string{gate}, After: u.planeImages, Work: &spec.EtcdWork{Healthy: &spec.EtcdHealthy{}, Snapshot: u.o.Snapshot},
 		})
 		gate = "cluster/etcd"
 	} else {
@@ -162,8 +172,11 @@ func (u *upgrader) before(gate, etcdTag string) string {
 			tags.Etcd = ""
 		}
 	}
-	return u.addCluster("kubeadm-images", PhaseControlPlane, "kubeadm's settings name etcd and CoreDNS of "+u.version,
+	id := u.addCluster("kubeadm-images", PhaseControlPlane, "kubeadm's settings name etcd and CoreDNS of "+u.version,
 		&spec.KubeWork{KubeadmImages: &tags}, gate)
+	// No API server is made anew while the disk of another one is kept busy.
+	u.steps[len(u.steps)-1].After = u.planeImages
+	return id
 }
 
 func (u *upgrader) localEtcd() bool { return u.control.facts.Kubernetes.Components["etcd"] != "" }

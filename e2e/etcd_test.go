@@ -30,10 +30,19 @@ func (l *planesLab) diskFull(ctx context.Context, t *testing.T) {
 	step(t, "the disk of one member of etcd fills up, and the others go on", func(t *testing.T) {
 		p := startProbe(ctx, t, l.Hosts[3], inventory.LocalEndpoint)
 		shell(ctx, t, n3, "mount -o remount,size=$(df -k --output=used /var/lib/etcd | tail -1 | tr -d ' ')k /var/lib/etcd")
-		// Its log is 64 MB long before it needs another file.
+		// Its log is 64 MB long before it needs another file. A request that the
+		// member leads when its disk is full may end with it, and is made again.
 		shell(ctx, t, l.Hosts[0], `
+export KUBECONFIG=/etc/kubernetes/admin.conf
 head -c 900000 /dev/zero | tr '\0' x >/run/big
-for i in $(seq 100); do kubectl --kubeconfig /etc/kubernetes/admin.conf create configmap big-$i --from-file=/run/big >/dev/null; done
+put() {
+	for try in 1 2 3 4 5; do
+		kubectl create configmap "$1" --from-file=/run/big >/dev/null && return
+		kubectl get configmap "$1" >/dev/null && return
+	done
+	return 1
+}
+for i in $(seq 100); do put big-$i; done
 rm /run/big`)
 		err := proc.Until(ctx, time.Minute, "etcd status to tell of n3", func(ctx context.Context) error {
 			r := l.run(ctx, t, "etcd", "status", l.inventory)

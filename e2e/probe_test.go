@@ -95,9 +95,14 @@ func startProbeOf(ctx context.Context, t *testing.T, h *host.Host, what string, 
 }
 
 // ask makes one request: a new connection, TLS, /readyz.
-func ask(ctx context.Context, door *ssh.Client, endpoint string) error {
+func ask(ctx context.Context, door *ssh.Client, endpoint string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, probePatience)
 	defer cancel()
+	defer func() {
+		if err != nil && ctx.Err() != nil { // what was closed because of it says less
+			err = fmt.Errorf("no answer within %s", probePatience)
+		}
+	}()
 	raw, err := door.DialContext(ctx, "tcp", endpoint)
 	if err != nil {
 		return fmt.Errorf("dial: %w", err)

@@ -99,6 +99,7 @@ func (ch *checker) cluster() {
 	ch.kubernetes()
 	ch.network()
 	ch.snapshots()
+	ch.certificates()
 	ch.ssh()
 	if at := "spec.dns.manageHosts"; ch.c.ManageHostDNS && len(ch.c.DNSServers) == 0 {
 		ch.failHint("name them: spec.dns.servers", at, "%s: there are no servers that hosts could ask", at)
@@ -221,6 +222,21 @@ var (
 	onCalendar  = regexp.MustCompile(`^[0-9A-Za-z*:/.,~_+ -]+$`)
 	snapshotDir = regexp.MustCompile(`^(/[0-9A-Za-z._-]+)+$`)
 )
+
+// certificates holds their lifetimes against each other and the schedule against
+// what systemd takes.
+func (ch *checker) certificates() {
+	c := ch.c.Certificates
+	if at := "spec.certificates.renewal.schedule"; ch.given(at) && !onCalendar.MatchString(c.Renewal.Schedule) {
+		ch.failHint(`see "Calendar Events" in man systemd.time; "off" renews none`, at, "%s: %s is no time of systemd's calendar", at, quote(c.Renewal.Schedule))
+	}
+	if at := "spec.certificates.renewal.metricsFile"; ch.given(at) && !snapshotDir.MatchString(c.Renewal.MetricsFile) {
+		ch.failHint("give a path like /var/lib/prometheus/node-exporter/kforge-certs.prom", at, "%s: %s is no absolute path of a file", at, quote(c.Renewal.MetricsFile))
+	}
+	if at := "spec.certificates.validity"; ch.given(at) && c.Validity >= c.CAValidity {
+		ch.failHint("give the CAs more: spec.certificates.caValidity", at, "%s: certificates of %s end after their CA, which has %s", at, c.Validity, c.CAValidity)
+	}
+}
 
 func (ch *checker) snapshots() {
 	s := ch.inv.Spec.Etcd.Snapshots

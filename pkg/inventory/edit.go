@@ -12,7 +12,7 @@ import (
 	"kforge.dev/kforge/pkg/diag/errlist"
 )
 
-// Edit is a change of the hosts, or the version, that an inventory file names. The
+// Edit is a change of the hosts, or of a value, that an inventory file names. The
 // file's text is changed at the places that the YAML nodes tell and nowhere else:
 // comments, order, quotes, indentation and line ends stay as they are.
 type Edit struct {
@@ -20,6 +20,8 @@ type Edit struct {
 	Remove []string // names
 	// Version of Kubernetes; "" leaves it.
 	Version string
+	// Renewal is the schedule on which certificates are renewed; "" leaves it.
+	Renewal string
 }
 
 // Text applies the edit to an inventory's text. Hosts that stay keep their
@@ -48,6 +50,9 @@ func (e Edit) Text(file, dir string, data []byte) ([]byte, *Cluster, error) {
 	want := *inv
 	if e.Version != "" {
 		want.Spec.Kubernetes.Version = e.Version
+	}
+	if e.Renewal != "" {
+		want.Spec.Certificates.Renewal.Schedule = e.Renewal
 	}
 	want.Spec.Hosts = slices.DeleteFunc(slices.Clone(inv.Spec.Hosts), func(h Host) bool { return slices.Contains(e.Remove, h.Name) })
 	want.Spec.Hosts = append(want.Spec.Hosts, e.Add...)
@@ -106,6 +111,22 @@ func pinRoles(hosts []Host, before []ResolvedHost, s Spec) (pinned []Host) {
 	}
 }
 
+// edited is a value and where it belongs.
+type edited struct {
+	value string
+	keys  []string
+}
+
+func (e Edit) values() (out []edited) {
+	if e.Version != "" {
+		out = append(out, edited{e.Version, []string{"spec", "kubernetes", "version"}})
+	}
+	if e.Renewal != "" {
+		out = append(out, edited{e.Renewal, []string{"spec", "certificates", "renewal", "schedule"}})
+	}
+	return out
+}
+
 // rewrite does the edit one change at a time, each from a fresh look at the
 // nodes. It is not ok when a node is not where it was expected.
 func (e Edit) rewrite(data []byte, pinned []Host, want []Host) (out []byte, ok bool) {
@@ -121,8 +142,10 @@ func (e Edit) rewrite(data []byte, pinned []Host, want []Host) (out []byte, ok b
 	if long && !step((*hostsText).asList) {
 		return nil, false
 	}
-	if e.Version != "" && !step(func(t *hostsText) bool { return t.setVersion(e.Version) }) {
-		return nil, false
+	for _, v := range e.values() {
+		if !step(func(t *hostsText) bool { return t.set(v.value, v.keys...) }) {
+			return nil, false
+		}
 	}
 	for _, h := range pinned {
 		if !step(func(t *hostsText) bool { return t.setRoles(h) }) {
@@ -163,8 +186,9 @@ func (e Edit) byHand(pinned []Host) string {
 	for _, h := range pinned {
 		parts = append(parts, fmt.Sprintf("give host %s the line roles: [%s]", h.Name, strings.Join(h.Roles, ", ")))
 	}
-	if e.Version != "" {
-		parts = append(parts, "write version: "+e.Version+" into spec.kubernetes")
+	for _, v := range e.values() {
+		last := len(v.keys) - 1
+		parts = append(parts, "write "+v.keys[last]+": "+scalarText(v.value)+" into "+strings.Join(v.keys[:last], "."))
 	}
 	for _, h := range e.Add {
 		parts = append(parts, "add to spec.hosts: - "+Entry(h))

@@ -26,6 +26,8 @@ var edits = map[string]Edit{
 	"remove-last":   {Remove: []string{"n3"}},
 	"remove-two":    {Remove: []string{"n3", "n2"}},
 	"version":       {Version: "v1.36.3"},
+	"renewal":       {Renewal: "*-*-* 03:00"},
+	"renewal-off":   {Renewal: "off"},
 	"replace":       {Add: []Host{{Name: "n2", Address: "10.0.0.22"}}, Remove: []string{"n2"}},
 }
 

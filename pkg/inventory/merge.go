@@ -35,6 +35,11 @@ const (
 	defaultSchedule     = "*-*-* 00/6:00"
 	defaultKeep         = 12
 	defaultSnapshots    = "/var/backups/etcd"
+	defaultRenewal      = "daily"
+	defaultLeft         = 33 // percent
+	defaultValidity     = Duration(365 * 24 * time.Hour)
+	defaultCAValidity   = Duration(3650 * 24 * time.Hour)
+	defaultJitter       = Duration(time.Hour)
 	defaultTimeoutScale = 1
 	apiPort             = 6443
 )
@@ -63,6 +68,17 @@ func resolve(inv *Inventory, file, dir string) *Cluster {
 		Schedule:  pick(c, "etcd.snapshots.schedule", s.Etcd.Snapshots.Schedule, defaultSchedule),
 		Keep:      pick(c, "etcd.snapshots.keep", s.Etcd.Snapshots.Keep, defaultKeep),
 		Directory: pick(c, "etcd.snapshots.directory", s.Etcd.Snapshots.Directory, defaultSnapshots),
+	}
+	certs := s.Certificates
+	c.Certificates = Certificates{
+		Validity:   pick(c, "certificates.validity", certs.Validity, defaultValidity),
+		CAValidity: pick(c, "certificates.caValidity", certs.CAValidity, defaultCAValidity),
+		Renewal: Renewal{
+			Schedule:    pick(c, "certificates.renewal.schedule", certs.Renewal.Schedule, defaultRenewal),
+			Jitter:      pick(c, "certificates.renewal.jitter", certs.Renewal.Jitter, defaultJitter),
+			Left:        pick(c, "certificates.renewal.left", certs.Renewal.Left, defaultLeft),
+			MetricsFile: certs.Renewal.MetricsFile,
+		},
 	}
 	c.SSH.HostKeys = pick(c, "ssh.hostKeys", s.SSH.HostKeys, defaultHostKeys)
 	c.SSH.KnownHosts = pick(c, "ssh.knownHosts", s.SSH.KnownHosts, defaultKnownHosts)

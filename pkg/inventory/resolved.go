@@ -21,6 +21,7 @@ type Cluster struct {
 	DNSDomain    string
 	CNI          CNI
 	Snapshots    Snapshots
+	Certificates Certificates
 	SSH          SSH // identity files and known_hosts as absolute paths
 	DNSServers   []string
 	// ManageHostDNS: hosts themselves are to ask DNSServers.

@@ -55,13 +55,15 @@ type Spec struct {
 	Kubernetes Kubernetes `json:"kubernetes,omitzero"`
 	Network    Network    `json:"network,omitzero"`
 	Etcd       Etcd       `json:"etcd,omitzero"`
-	SSH        SSH        `json:"ssh,omitzero"`
-	DNS        DNS        `json:"dns,omitzero"`
-	Time       Time       `json:"time,omitzero"`
-	Artifacts  Artifacts  `json:"artifacts,omitzero"`
-	Timeouts   Timeouts   `json:"timeouts,omitzero"`
-	Apply      Apply      `json:"apply,omitzero"`
-	Upgrade    Upgrade    `json:"upgrade,omitzero"`
+	// Certificates of the control planes.
+	Certificates Certificates `json:"certificates,omitzero"`
+	SSH          SSH          `json:"ssh,omitzero"`
+	DNS          DNS          `json:"dns,omitzero"`
+	Time         Time         `json:"time,omitzero"`
+	Artifacts    Artifacts    `json:"artifacts,omitzero"`
+	Timeouts     Timeouts     `json:"timeouts,omitzero"`
+	Apply        Apply        `json:"apply,omitzero"`
+	Upgrade      Upgrade      `json:"upgrade,omitzero"`
 	// Checks tune rules of `kforge check` by their names, for all hosts and for
 	// what concerns no single one; those of defaults, classes and hosts go over
 	// them, rule by rule.
@@ -96,6 +98,32 @@ type Kubernetes struct {
 // Etcd is what kforge does for the cluster's data.
 type Etcd struct {
 	Snapshots Snapshots `json:"snapshots,omitzero"`
+}
+
+// Certificates says for how long those of the cluster are made, and when they are
+// renewed.
+type Certificates struct {
+	// Validity of all but CAs, from the next renewal on. kubeadm's is a year.
+	Validity Duration `json:"validity,omitempty" jsonschema:"default=8760h"`
+	// CAValidity of the CAs that a new cluster begins with.
+	CAValidity Duration `json:"caValidity,omitempty" jsonschema:"default=87600h"`
+	Renewal    Renewal  `json:"renewal,omitzero"`
+}
+
+// Renewal is done by each control plane on its own, by a systemd timer, one at a
+// time.
+type Renewal struct {
+	// Schedule as systemd's OnCalendar has it, or "off". What is not due is left
+	// alone.
+	Schedule string `json:"schedule,omitempty" jsonschema:"default=daily"`
+	// Jitter spreads the control planes over this time.
+	Jitter Duration `json:"jitter,omitempty" jsonschema:"default=1h"`
+	// Left is the part of its lifetime, in percent, that a certificate has left
+	// when it is renewed.
+	Left int `json:"left,omitempty" jsonschema:"minimum=1,maximum=99,default=33"`
+	// MetricsFile on the control planes, for the textfile collector of
+	// node_exporter.
+	MetricsFile string `json:"metricsFile,omitempty"`
 }
 
 // Snapshots are taken by each control plane on its own, by a systemd timer.

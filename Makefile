@@ -12,8 +12,8 @@ LDFLAGS     := -s -w -buildid= -X kforge.dev/kforge/pkg/version.Version=$(VERSIO
 AGENT_LD    := -s -w -buildid=
 AGENT_DIR   := pkg/agentbin/agents
 AGENT_ARCH  := amd64 arm64
-AGENTS      := $(AGENT_ARCH:%=$(AGENT_DIR)/kforge-agent-linux-%.gz)
-AGENT_SRC   := $(shell find cmd/kforge-agent pkg/agent pkg/resource pkg/wire pkg/spec pkg/facts pkg/diag -name '*.go' -not -name '*_test.go' 2>/dev/null) go.mod
+AGENTS      := $(foreach p,kforge-agent kforge-certs,$(AGENT_ARCH:%=$(AGENT_DIR)/$(p)-linux-%.gz))
+AGENT_SRC   := $(shell find cmd/kforge-agent cmd/kforge-certs pkg/certs pkg/agent pkg/resource pkg/wire pkg/spec pkg/facts pkg/diag -name '*.go' -not -name '*_test.go' 2>/dev/null) go.mod
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 LAB         := $(GO) run ./e2e/lab
 
@@ -48,6 +48,10 @@ agents: $(AGENTS) ## the agents only
 $(AGENT_DIR)/kforge-agent-linux-%.gz: $(AGENT_SRC)
 	GOOS=linux GOARCH=$* $(GO) build -ldflags '$(AGENT_LD)' -o bin/kforge-agent-linux-$* ./cmd/kforge-agent
 	gzip -9nc bin/kforge-agent-linux-$* > $@.tmp && mv $@.tmp $@
+
+$(AGENT_DIR)/kforge-certs-linux-%.gz: $(AGENT_SRC)
+	GOOS=linux GOARCH=$* $(GO) build -ldflags '$(AGENT_LD)' -o bin/kforge-certs-linux-$* ./cmd/kforge-certs
+	gzip -9nc bin/kforge-certs-linux-$* > $@.tmp && mv $@.tmp $@
 
 .PHONY: setup
 setup: ## what tests and lab need of this machine: Debian packages, a Docker engine
@@ -101,7 +105,7 @@ e2e-vm: build ## the lab's test with a virtual machine: planted faults, swap, mo
 .PHONY: e2e-long
 e2e-long: build ## the lab's tests of what a cluster meets in years; not part of test: an hour, and a second Kubernetes
 	$(LAB) setup
-	$(GO) test -vet=off -tags e2e,long -count=1 -timeout 90m -run '^(TestYears|TestOneBecomesThree|TestAdopt|TestUpgrade)$$' -v ./e2e
+	$(GO) test -vet=off -tags e2e,long -count=1 -timeout 120m -run '^(TestYears|TestOneBecomesThree|TestAdopt|TestUpgrade|TestCertificates)$$' -v ./e2e
 
 # The lab's first tests leave a core idle while their hosts wait for each other:
 # meanwhile everything is compiled for the race detector.

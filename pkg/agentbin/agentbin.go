@@ -1,5 +1,6 @@
-// Package agentbin carries kforge-agent, one per architecture, inside kforge.
-// The build writes them (make agents); a kforge without them says so.
+// Package agentbin carries the programs for hosts inside kforge, one of each per
+// architecture: kforge-agent, and kforge-certs for control planes. The build writes
+// them (make agents); a kforge without them says so.
 package agentbin
 
 import (
@@ -18,24 +19,32 @@ import (
 	"kforge.dev/kforge/pkg/diag"
 )
 
-// agents/ holds kforge-agent-linux-ARCH.gz; README.txt keeps the pattern valid
+// agents/ holds PROGRAM-linux-ARCH.gz; README.txt keeps the pattern valid
 // in a checkout that has not been built.
 //
 //go:embed agents
 var embedded embed.FS
 
+// Names of the programs.
+const (
+	agentName = "kforge-agent"
+	certsName = "kforge-certs"
+)
+
 // Agent is the program for one architecture.
 type Agent struct {
+	Name   string // kforge-agent, kforge-certs
 	Arch   string // amd64, arm64
 	Digest string // hex sha256 of the program, also part of its name on hosts
 	Size   int64
 }
 
 // FileName on hosts: content-addressed, so that two builds never collide.
-func (a Agent) FileName() string { return "kforge-agent-" + a.Digest }
+func (a Agent) FileName() string { return a.Name + "-" + a.Digest }
 
-// Set gives agents by architecture.
+// Set gives one of the programs by architecture.
 type Set struct {
+	name  string
 	files fs.FS
 
 	mu       sync.Mutex
@@ -43,26 +52,33 @@ type Set struct {
 	binaries map[string][]byte // unpacked: only those that a host was in need of
 }
 
-// Embedded is the set that was built into this program.
-func Embedded() *Set {
+// Embedded are the agents that were built into this program.
+func Embedded() *Set { return built(agentName) }
+
+// Certs are the programs that renew certificates on control planes.
+func Certs() *Set { return built(certsName) }
+
+func built(name string) *Set {
 	sub, err := fs.Sub(embedded, "agents")
 	if err != nil { // only for an invalid path, and this one is constant
 		panic(err)
 	}
-	return FromFS(sub)
+	s := FromFS(sub)
+	s.name = name
+	return s
 }
 
 // FromFS makes a set from a file system that holds kforge-agent-linux-ARCH.gz.
 func FromFS(files fs.FS) *Set {
-	return &Set{files: files, cache: map[string]Agent{}, binaries: map[string][]byte{}}
+	return &Set{name: agentName, files: files, cache: map[string]Agent{}, binaries: map[string][]byte{}}
 }
 
-// FromBinaries makes a set of programs that are at hand, by architecture.
+// FromBinaries makes a set of agents that are at hand, by architecture.
 func FromBinaries(byArch map[string][]byte) *Set {
-	s := &Set{cache: map[string]Agent{}, binaries: byArch}
+	s := &Set{name: agentName, cache: map[string]Agent{}, binaries: byArch}
 	for arch, bin := range byArch {
 		sum := sha256.Sum256(bin)
-		s.cache[arch] = Agent{Arch: arch, Digest: hex.EncodeToString(sum[:]), Size: int64(len(bin))}
+		s.cache[arch] = Agent{Name: s.name, Arch: arch, Digest: hex.EncodeToString(sum[:]), Size: int64(len(bin))}
 	}
 	return s
 }
@@ -76,9 +92,9 @@ func (s *Set) Arches() []string {
 	}
 	s.mu.Unlock()
 	if s.files != nil {
-		names, _ := fs.Glob(s.files, "kforge-agent-linux-*.gz")
+		names, _ := fs.Glob(s.files, s.name+"-linux-*.gz")
 		for _, n := range names {
-			seen[strings.TrimSuffix(strings.TrimPrefix(n, "kforge-agent-linux-"), ".gz")] = true
+			seen[strings.TrimSuffix(strings.TrimPrefix(n, s.name+"-linux-"), ".gz")] = true
 		}
 	}
 	var out []string
@@ -101,7 +117,7 @@ func (s *Set) For(arch string) (Agent, error) {
 	if err != nil {
 		return Agent{}, err
 	}
-	a := Agent{Arch: arch, Digest: hex.EncodeToString(sum.Sum(nil)), Size: size}
+	a := Agent{Name: s.name, Arch: arch, Digest: hex.EncodeToString(sum.Sum(nil)), Size: size}
 	s.cache[arch] = a
 	return a, nil
 }
@@ -124,28 +140,28 @@ func (s *Set) Binary(arch string) ([]byte, error) {
 
 func (s *Set) unpack(arch string, to io.Writer) (int64, error) {
 	if s.files == nil {
-		return 0, missing(arch)
+		return 0, s.missing(arch)
 	}
-	packed, err := s.files.Open("kforge-agent-linux-" + arch + ".gz")
+	packed, err := s.files.Open(s.name + "-linux-" + arch + ".gz")
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, missing(arch)
+		return 0, s.missing(arch)
 	}
 	if err != nil {
-		return 0, diag.Wrap(diag.Internal, "read agent for "+arch, err)
+		return 0, diag.Wrap(diag.Internal, "read "+s.name+" for "+arch, err)
 	}
 	defer packed.Close()
 	zr, err := gzip.NewReader(packed)
 	if err != nil {
-		return 0, diag.Wrap(diag.Internal, "unpack agent for "+arch, err)
+		return 0, diag.Wrap(diag.Internal, "unpack "+s.name+" for "+arch, err)
 	}
 	n, err := io.Copy(to, zr)
 	if err != nil {
-		return 0, diag.Wrap(diag.Internal, "unpack agent for "+arch, err)
+		return 0, diag.Wrap(diag.Internal, "unpack "+s.name+" for "+arch, err)
 	}
 	return n, nil
 }
 
-func missing(arch string) error {
-	return diag.New(diag.Unsupported, "find agent", "this kforge has no agent for linux/%s in it", arch).
-		WithHint("build kforge with `make build`, which makes the agents for linux/amd64 and linux/arm64")
+func (s *Set) missing(arch string) error {
+	return diag.New(diag.Unsupported, "find "+s.name, "this kforge has no %s for linux/%s in it", s.name, arch).
+		WithHint("build kforge with `make build`, which makes the programs for linux/amd64 and linux/arm64")
 }

@@ -185,7 +185,7 @@ func (j *judge) names(n Node) {
 	}
 	var missing []string
 	for _, name := range n.SANs {
-		if !covers(n.Held[i].Certificate, name) {
+		if !Covers(n.Held[i].Certificate, name) {
 			missing = append(missing, name)
 		}
 	}
@@ -195,9 +195,9 @@ func (j *judge) names(n Node) {
 	}
 }
 
-// covers tells whether a certificate has a name or an address, as it is: kubeadm
+// Covers tells whether a certificate has a name or an address, as it is: kubeadm
 // writes a wildcard as one too.
-func covers(c *x509.Certificate, san string) bool {
+func Covers(c *x509.Certificate, san string) bool {
 	if ip := net.ParseIP(san); ip != nil {
 		return slices.ContainsFunc(c.IPAddresses, ip.Equal)
 	}

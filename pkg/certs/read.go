@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/pem"
+	"strings"
 	"time"
 
 	"sigs.k8s.io/yaml"
@@ -76,4 +77,36 @@ func embedded(kubeconfig []byte) ([]byte, error) {
 		return nil, err
 	}
 	return conf.Users[0].User.Certificate, nil
+}
+
+// Key gives the private key of a file as PEM: of a kubelet's, of a key's own, or of
+// a kubeconfig that has it in it. It is nil where there is none.
+func Key(content []byte) []byte {
+	if !bytes.Contains(content, []byte("-----BEGIN ")) {
+		var conf struct {
+			Users []struct {
+				User struct {
+					Key []byte `json:"client-key-data"`
+				} `json:"user"`
+			} `json:"users"`
+		}
+		if err := yaml.Unmarshal(content, &conf); err != nil || len(conf.Users) == 0 {
+			return nil
+		}
+		content = conf.Users[0].User.Key
+	}
+	for {
+		var block *pem.Block
+		if block, content = pem.Decode(content); block == nil {
+			return nil
+		}
+		if strings.HasSuffix(block.Type, "PRIVATE KEY") {
+			return pem.EncodeToMemory(block)
+		}
+	}
+}
+
+// Encode gives a certificate as PEM.
+func Encode(c *x509.Certificate) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
 }

@@ -104,6 +104,8 @@ func TestCluster(t *testing.T) {
 
 	step(t, "certificates are well, and planted differences are found", func(t *testing.T) { k.certificates(ctx, t, lab) })
 
+	step(t, "all certificates are renewed by a command", func(t *testing.T) { k.renewal(ctx, t, lab) })
+
 	step(t, "an admin gets a context, straight and through a tunnel", func(t *testing.T) { k.contexts(ctx, t) })
 
 	step(t, "what drifted is put right, and only that", func(t *testing.T) {

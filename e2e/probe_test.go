@@ -25,12 +25,16 @@ const (
 	probeEvery = 20 * time.Millisecond
 	// probePatience with one request: a client that waits longer has noticed.
 	probePatience = time.Second
+	// longPatience is for what must not fail, and may be slow: the hosts of the lab
+	// have one machine between them.
+	longPatience = 10 * time.Second
 )
 
 // probe asks the API at an endpoint of a host, on a new connection each time, and
 // counts. It sees what a client on that host sees.
 type probe struct {
 	asked, failed atomic.Int64
+	slow          atomic.Int64 // beyond probePatience, failed or not
 	mu            sync.Mutex
 	errors        map[string]int
 	seconds       map[string]int // how many failed in which second
@@ -41,7 +45,13 @@ type probe struct {
 // none of the first requests is answered.
 func startProbe(ctx context.Context, t *testing.T, h *host.Host, endpoint string) *probe {
 	t.Helper()
-	return startProbeOf(ctx, t, h, endpoint, func(ctx context.Context, door *ssh.Client) error { return ask(ctx, door, endpoint) })
+	return startPatientProbe(ctx, t, h, endpoint, probePatience)
+}
+
+// startPatientProbe counts as failed what is not answered within patience.
+func startPatientProbe(ctx context.Context, t *testing.T, h *host.Host, endpoint string, patience time.Duration) *probe {
+	t.Helper()
+	return startProbeOf(ctx, t, h, endpoint, func(ctx context.Context, door *ssh.Client) error { return ask(ctx, door, endpoint, patience) })
 }
 
 // startProbeOf asks something else, called what, from a host.
@@ -67,11 +77,15 @@ func startProbeOf(ctx context.Context, t *testing.T, h *host.Host, what string, 
 			case <-ticker.C:
 			}
 			wg.Go(func() {
+				began := time.Now()
 				err := ask(ctx, door)
 				if ctx.Err() != nil {
 					return
 				}
 				p.asked.Add(1)
+				if time.Since(began) > probePatience {
+					p.slow.Add(1)
+				}
 				if err != nil {
 					p.failed.Add(1)
 					p.mu.Lock()
@@ -95,12 +109,12 @@ func startProbeOf(ctx context.Context, t *testing.T, h *host.Host, what string, 
 }
 
 // ask makes one request: a new connection, TLS, /readyz.
-func ask(ctx context.Context, door *ssh.Client, endpoint string) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, probePatience)
+func ask(ctx context.Context, door *ssh.Client, endpoint string, patience time.Duration) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	defer func() {
 		if err != nil && ctx.Err() != nil { // what was closed because of it says less
-			err = fmt.Errorf("no answer within %s", probePatience)
+			err = fmt.Errorf("no answer within %s", patience)
 		}
 	}()
 	raw, err := door.DialContext(ctx, "tcp", endpoint)
@@ -139,7 +153,7 @@ func (p *probe) lost() time.Duration { return time.Duration(p.failed.Load()) * p
 func (p *probe) report(t *testing.T, during string) {
 	t.Helper()
 	p.stop()
-	t.Logf("probe during %s: %d requests, each on a new connection; %d failed, %s in all", during, p.asked.Load(), p.failed.Load(), p.lost())
+	t.Logf("probe during %s: %d requests, each on a new connection; %d failed, %s in all; %d took more than %s", during, p.asked.Load(), p.failed.Load(), p.lost(), p.slow.Load(), probePatience)
 	for err, n := range p.errors {
 		t.Logf("  %d times: %s", n, err)
 	}

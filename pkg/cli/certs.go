@@ -17,11 +17,11 @@ import (
 func (a *app) certsCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "certs",
-		Short: "look at the cluster's certificates",
-		Long: `Everything inside Kubernetes speaks TLS, and its certificates end. This looks at
-them over SSH: it needs no API.`,
+		Short: "look at the cluster's certificates, and renew them",
+		Long: `Everything inside Kubernetes speaks TLS, and its certificates end. These commands
+work over SSH: they need no API.`,
 	}
-	c.AddCommand(a.certsStatus())
+	c.AddCommand(a.certsStatus(), a.certsRotate(), a.certsSchedule())
 	return c
 }
 
@@ -75,6 +75,60 @@ looked at. Of these, 1 counts first, then 3.`,
 	f.addPlain(c)
 	c.Flags().DurationVar(&within, "within", 30*24*time.Hour, "tell of certificates that end within this `time`")
 	c.Flags().StringVar(&metrics, "metrics", "", "also write a `file` for the textfile collector of node_exporter")
+	return c
+}
+
+func (a *app) certsRotate() *cobra.Command {
+	var f clusterFlags
+	var ro run.RotateOptions
+	c := &cobra.Command{
+		Use:   "rotate [INVENTORY]",
+		Short: "renew the certificates of the control planes that are due",
+		Long: `Renews certificates of control planes that have a third of their lifetime left or
+less, have ended, do not fit their keys or are not for the names of the inventory:
+one control plane after the other, each behind a gate. What was there before is kept
+on the host, and comes back when the control plane does not come well out of it.
+Servers are asked for their new certificates; only what does not read them by itself
+is restarted. It works with everything expired and the API down.
+
+A timer on each control plane does the same without this machine.`,
+		Args: atMostOne("INVENTORY"),
+		RunE: func(c *cobra.Command, args []string) error {
+			env, o, err := a.env(&f, args)
+			if err != nil {
+				return err
+			}
+			return run.RotateCerts(c.Context(), env, o, ro)
+		},
+	}
+	f.addPlain(c)
+	c.Flags().BoolVarP(&f.yes, "yes", "y", false, "do not ask")
+	c.Flags().StringSliceVar(&ro.Only, "only", nil, "`names` of certificates with commas between; all by default")
+	c.Flags().BoolVar(&ro.Force, "force", false, "renew what is not due too")
+	return c
+}
+
+func (a *app) certsSchedule() *cobra.Command {
+	var f clusterFlags
+	c := &cobra.Command{
+		Use:   "schedule SCHEDULE [INVENTORY]",
+		Short: "say when control planes renew their certificates",
+		Long: `Has the timer on each control plane look for certificates that are due at other
+times, and writes that into the inventory. SCHEDULE is as systemd's OnCalendar has it
+("daily", "Sun 03:00", see man systemd.time), or off.`,
+		Example: `  kforge certs schedule "Sun 03:00" lab.yaml
+  kforge certs schedule off lab.yaml`,
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(c *cobra.Command, args []string) error {
+			env, o, err := a.env(&f, args[1:])
+			if err != nil {
+				return err
+			}
+			return run.ScheduleRenewal(c.Context(), env, o, args[0])
+		},
+	}
+	f.addPlain(c)
+	c.Flags().BoolVarP(&f.yes, "yes", "y", false, "do not ask")
 	return c
 }
 

@@ -147,7 +147,7 @@ func clusterConfig(in Input) (*kubeadm.ClusterConfiguration, error) {
 	if etcdRepository == repository {
 		etcdRepository = "" // kubeadm's default
 	}
-	return &kubeadm.ClusterConfiguration{
+	out := &kubeadm.ClusterConfiguration{
 		TypeMeta:             kind("ClusterConfiguration"),
 		ClusterName:          in.Cluster.Name,
 		KubernetesVersion:    in.Cluster.Version,
@@ -164,7 +164,30 @@ func clusterConfig(in Input) (*kubeadm.ClusterConfiguration, error) {
 			ServiceSubnet: in.Cluster.ServiceCIDR,
 			DNSDomain:     in.Cluster.DNSDomain,
 		},
-	}, nil
+	}
+	if c := in.Cluster.Certificates; c.Validity > 0 {
+		out.CertificateValidityPeriod = &metav1.Duration{Duration: time.Duration(c.Validity)}
+		out.CACertificateValidityPeriod = &metav1.Duration{Duration: time.Duration(c.CAValidity)}
+	}
+	return out, nil
+}
+
+// RenewConfig gives the YAML documents by which kubeadm makes a control plane's
+// certificates anew, validated.
+func RenewConfig(in Input) ([]byte, error) {
+	cluster, err := clusterConfig(in)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := documents(&kubeadm.InitConfiguration{
+		TypeMeta:         kind("InitConfiguration"),
+		LocalAPIEndpoint: kubeadm.APIEndpoint{AdvertiseAddress: in.NodeIP, BindPort: in.bindPort()},
+		NodeRegistration: registration(in),
+	}, cluster)
+	if err != nil {
+		return nil, err
+	}
+	return doc, Validate(doc)
 }
 
 func registration(in Input) kubeadm.NodeRegistrationOptions {

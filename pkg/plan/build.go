@@ -66,6 +66,9 @@ func Build(in Input) (*Plan, error) {
 		if err := b.snapshots(h); err != nil {
 			return nil, err
 		}
+		if err := b.certificates(h); err != nil {
+			return nil, err
+		}
 	}
 	return &Plan{Steps: b.steps, Notes: b.notes}, nil
 }

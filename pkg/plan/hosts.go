@@ -199,6 +199,32 @@ func (b *builder) snapshots(h *host) error {
 	return nil
 }
 
+// certificates adds what a control plane needs to renew its certificates on its own.
+func (b *builder) certificates(h *host) error {
+	program, _, err := b.in.Artifacts.File(CertsProgram, h.facts.Kernel.Arch)
+	if err != nil {
+		return err
+	}
+	in := b.kubeadm(h)
+	config, err := kubeadm.RenewConfig(in)
+	if err != nil {
+		return err
+	}
+	renewal := b.in.Cluster.Certificates.Renewal
+	tools, err := node.CertTools(node.CertRenewal{
+		Node: h.Name, Program: node.Artifact{Blob: program}, Config: config, SANs: in.CertSANs(), Renewal: renewal,
+	})
+	if err != nil {
+		return err
+	}
+	timer, err := node.CertTimer(renewal)
+	if err != nil {
+		return err
+	}
+	b.add(h, "certificates", PhaseControlPlane, ClassHost, "certificates are renewed by a timer", &spec.HostWork{Resources: append(tools, timer...)})
+	return nil
+}
+
 func (b *builder) kubeadm(h *host) kubeadm.Input {
 	return kubeadm.Input{
 		Cluster: b.in.Cluster, Host: h.ResolvedHost, Facts: h.facts, NodeIP: h.ip,

@@ -10,10 +10,13 @@ import (
 	"kforge.dev/kforge/pkg/spec"
 )
 
+// CertsProgram is the artifact that renews certificates; it is inside kforge.
+const CertsProgram = "kforge-certs"
+
 // Artifacts says what there is to put on hosts. Nothing is fetched by it.
 type Artifacts interface {
 	// File gives a binary or archive by name ("containerd", "runc",
-	// "cni-plugins", "kubelet", "kubeadm", "kubectl") for an architecture
+	// "cni-plugins", "kubelet", "kubeadm", "kubectl", CertsProgram) for an architecture
 	// (amd64, arm64), and its version for people ("v2.4.2"). An artifact that
 	// does not exist for arch is an error that says what to do.
 	File(name, arch string) (spec.Blob, string, error)

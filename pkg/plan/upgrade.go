@@ -208,6 +208,9 @@ func (u *upgrader) plane(h *host, first bool, gate string, after []string, etcdT
 		if err := u.snapshots(h); err != nil {
 			return "", err
 		}
+		if err := u.certificates(h); err != nil { // kubeadm's settings name its version
+			return "", err
+		}
 	}
 	return h.last, nil
 }

@@ -10,6 +10,7 @@ import (
 	"kforge.dev/kforge/pkg/event"
 	"kforge.dev/kforge/pkg/facts"
 	"kforge.dev/kforge/pkg/inventory"
+	"kforge.dev/kforge/pkg/plan"
 	"kforge.dev/kforge/pkg/spec"
 )
 
@@ -105,6 +106,10 @@ func (a *artifacts) has(arch string) error {
 
 // File gives a file's blob and version; see plan.Artifacts.
 func (a *artifacts) File(name, arch string) (spec.Blob, string, error) {
+	if name == plan.CertsProgram {
+		blob, err := certsProgram(arch)
+		return blob, "", err
+	}
 	if err := a.has(arch); err != nil {
 		return spec.Blob{}, "", err
 	}

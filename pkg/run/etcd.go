@@ -114,39 +114,47 @@ func EtcdDefrag(ctx context.Context, e *Env, o Options) error {
 // onPlanes does steps about the control planes: it reaches them, shows what the
 // steps would change, asks, and runs them. Its last event is the summary.
 func onPlanes(ctx context.Context, e *Env, o Options, command string, steps func(context.Context, *session) ([]graph.Step, error)) error {
-	o.Limit = []string{"role:" + inventory.RoleControlPlane}
-	s, err := open(e, o, command, wire.ReadWrite)
+	s, err := openPlanes(e, o, command)
 	if err != nil {
 		return err
 	}
 	return s.whole(ctx, func(ctx context.Context) error { return s.planes(ctx, steps) })
 }
 
+// openPlanes begins a run that is about control planes alone.
+func openPlanes(e *Env, o Options, command string) (*session, error) {
+	o.Limit = []string{"role:" + inventory.RoleControlPlane}
+	return open(e, o, command, wire.ReadWrite)
+}
+
 func (s *session) planes(ctx context.Context, steps func(context.Context, *session) ([]graph.Step, error)) error {
-	if err := s.beforeSteps(ctx, func(ctx context.Context) error {
-		if err := s.reachAsked(ctx); err != nil {
-			return err
-		}
-		return s.watch.time("plan", func() (err error) {
-			if s.steps, err = steps(ctx, s); err != nil {
-				return err
-			}
-			var failed map[string]error
-			s.view, s.executor.settled, failed, err = preview(ctx, s.executor, s.steps, true, nil)
-			for name, why := range failed {
-				s.left[name] = why
-			}
-			if err == nil && len(failed) > 0 {
-				err = s.leftErr()
-			}
-			s.view.Hosts = len(s.asked())
-			return err
-		})
-	}); err != nil {
+	if err := s.beforeSteps(ctx, func(ctx context.Context) error { return s.planPlanes(ctx, steps) }); err != nil {
 		return err
 	}
 	if err := s.beforeSteps(ctx, s.consent); err != nil {
 		return err
 	}
 	return s.runSteps(ctx)
+}
+
+// planPlanes reaches the control planes and finds what the steps would change.
+func (s *session) planPlanes(ctx context.Context, steps func(context.Context, *session) ([]graph.Step, error)) error {
+	if err := s.reachAsked(ctx); err != nil {
+		return err
+	}
+	return s.watch.time("plan", func() (err error) {
+		if s.steps, err = steps(ctx, s); err != nil {
+			return err
+		}
+		var failed map[string]error
+		s.view, s.executor.settled, failed, err = preview(ctx, s.executor, s.steps, true, nil)
+		for name, why := range failed {
+			s.left[name] = why
+		}
+		if err == nil && len(failed) > 0 {
+			err = s.leftErr()
+		}
+		s.view.Hosts = len(s.asked())
+		return err
+	})
 }

@@ -181,8 +181,14 @@ func (x *executor) put(ctx context.Context, h *host.Host, b spec.Blob, sink even
 	})
 }
 
-// content opens what a blob holds: an artifact, or a file of this machine.
+// content opens what a blob holds: an artifact, a program inside kforge, or a file
+// of this machine.
 func (x *executor) content(digest string) (*bundle.Content, error) {
+	if program, err := carried(digest); err != nil {
+		return nil, err
+	} else if program != nil {
+		return &bundle.Content{ReaderAt: bytes.NewReader(program), Closer: io.NopCloser(nil), Size: int64(len(program))}, nil
+	}
 	path, ok := x.local[digest]
 	if !ok {
 		return x.store.Open(digest)
